@@ -1,0 +1,45 @@
+# make quickstart: a first model, end to end. make test: the tests. make check: all that CI wants.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: quickstart test slow check clean
+
+quickstart: $(VENV)/.training
+	$(BIN)/tinyforge quickstart --force
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest -q
+
+slow: $(VENV)/.development
+	$(BIN)/python -m pytest -q -m slow
+
+check: $(VENV)/.development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+clean:
+	rm -rf $(VENV) quickstart-model .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache build dist src/*.egg-info
+
+# The stamps make a second call start at once; a changed pyproject.toml installs again.
+$(VENV)/.training: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing TinyForge and what training needs into $(VENV) (one to three minutes)"
+	$(PIP) --editable '.[training]'
+	@touch $@
+
+$(VENV)/.development: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing TinyForge and what the tests need into $(VENV)"
+	$(PIP) --editable '.[all,dev]'
+	@touch $@ $(VENV)/.training
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "TinyForge needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "No venv here. On Debian: apt-get install python3-venv"; exit 1; }

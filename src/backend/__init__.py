@@ -1,0 +1,1 @@
+"""The tutorials' import path; everything lives in ``tinyforge``."""

@@ -1,0 +1,1 @@
+"""The tutorials' import path for training."""

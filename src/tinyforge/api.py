@@ -1,0 +1,114 @@
+"""The Python verbs: keywords become settings, a recipe does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinyforge.config.load import keyword_settings, load_settings
+
+if TYPE_CHECKING:
+    from tinyforge.data.inspect import Inspection
+    from tinyforge.evaluate.run import Evaluation
+    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.train import Run
+    from tinyforge.train.hooks import Listener
+
+
+def train(
+    data: Any,
+    model: str | None = None,
+    *,
+    output_dir: str | Path,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    require_better: bool = False,
+    listeners: Sequence[Listener] = (),
+    **keywords: Any,
+) -> Run:
+    """Train on your rows, judge the result on unseen ones, and save both.
+
+    Args:
+        data: a path, a hub id, a pandas or polars frame, a ``datasets.Dataset`` or a list of rows.
+        model: a hub id, a local folder, ``scratch:PRESET`` or ``auto`` (the default).
+        output_dir: where the model and its report go; a folder that does not exist yet.
+        config: a YAML file of settings.
+        settings: settings by dotted name or nested by stage; they win over ``config``.
+        resume: continue what an unfinished run left in ``output_dir``.
+        force: replace what is in ``output_dir``.
+        require_better: raise ConditionError where the verdict is not "better".
+        listeners: told of every step, validation and event.
+        **keywords: settings by their short name (``epochs=3``, ``lora=True``) or, in a
+            dictionary, by their dotted one; they win over ``settings``.
+
+    Raises:
+        TinyForgeError: a mistake in data, settings or folder, in one line.
+    """
+    from tinyforge.recipes.train import train as recipe
+
+    return recipe(
+        data,
+        settings=_settings(config, settings, {"model.name": model, **keywords}),
+        output_dir=Path(output_dir),
+        resume=resume,
+        force=force,
+        require_better=require_better,
+        listeners=listeners,
+    )
+
+
+def inspect(
+    data: Any,
+    model: str | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> Inspection:
+    """What a model would see of these rows: columns, rejects, lengths, leaks, tokens.
+
+    Args:
+        data: as for ``train``.
+        model: whose tokens to count; None counts characters and words.
+        settings: as for ``train``.
+        **keywords: settings by their short name, as for ``train``.
+    """
+    from tinyforge.recipes.inspect import inspect_data
+
+    chosen = {**keywords, "model.name": model} if model is not None else keywords
+    return inspect_data(data, settings=_settings(None, settings, chosen), model=model is not None)
+
+
+def load(model: str | Path, *, trust_remote_code: bool = False) -> TorchModel:
+    """A model that answers: a run folder, any Hugging Face folder, or a hub id.
+
+    ``load("my-model").predict("how are you")`` gives a ``Prediction``; a list gives a list.
+    """
+    from tinyforge.recipes.load import load as recipe
+
+    return recipe(model, trust_remote_code=trust_remote_code)
+
+
+def evaluate(
+    model: str | Path,
+    data: Any,
+    *,
+    baseline: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> Evaluation:
+    """Score a model on rows, with 95 % intervals; with ``baseline``, next to another model."""
+    from tinyforge.recipes.evaluate import evaluate as recipe
+
+    return recipe(model, data, settings=_settings(None, settings, keywords), baseline=baseline)
+
+
+def _settings(
+    config: str | Path | None, settings: Mapping[str, Any] | None, keywords: Mapping[str, Any]
+) -> Any:
+    """Settings from a file, then from a mapping, then from keywords."""
+    direct = keyword_settings(settings or {})
+    direct |= {name: v for name, v in keyword_settings(keywords).items() if v is not None}
+    return load_settings(config, (), direct)

@@ -1,0 +1,106 @@
+"""``tinyforge VERB``: finds the verb's file, and turns every failure into one line."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+import click
+
+from tinyforge.cli.failures import report
+from tinyforge.cli.notes import show_notes
+
+VERBS = {
+    "train": "Train a model on your rows, and judge it on unseen ones.",
+    "inspect": "Show what a model would see of your rows.",
+    "predict": "Answer texts with a model.",
+    "evaluate": "Score a model on rows, with intervals.",
+    "verify": "Check every file of a run folder against its manifest.",
+    "runs": "List the runs below a folder.",
+    "doctor": "Explain this machine: what is fast, slow or missing, and what to do.",
+    "quickstart": "Train a first small model from nothing, and try it.",
+}
+"""Verb to its line in the help. The command is ``tinyforge.cli.VERB:VERB``, loaded on use."""
+
+
+class Verbs(click.Group):
+    """The verbs, each loaded only when it is called, so that the help is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order of their table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command; None where there is none."""
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"tinyforge.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names, or an error with the nearest verb."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            near = difflib.get_close_matches(name, VERBS, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Verbs: {', '.join(VERBS)}."
+            raise click.UsageError(f"No such verb: {name!r}. {hint}", ctx)
+        return name, command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs for the help, from the table alone."""
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from tinyforge import __version__
+
+        click.echo(f"tinyforge {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def tinyforge() -> None:
+    """Turn your own data into a small language model you can trust.
+
+    Start with:  tinyforge train my_data.jsonl --output my-model
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; see the contract in the README."""
+    _prepare_process()
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        code = tinyforge.main(words or ["--help"], prog_name="tinyforge", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as problem:  # every failure ends in one line
+        return report(problem)
+    return code if isinstance(code, int) else 0
+
+
+def _prepare_process() -> None:
+    """A terminal that cannot show a character gets its code; libraries' warnings stay quiet."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if not sys.warnoptions and not os.environ.get("TINYFORGE_DEBUG"):
+        warnings.simplefilter("ignore")
+    show_notes()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Options that several verbs share, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHORT = {
+    # Flag, as click names its value, to the setting it is short for.
+    "model": "model.name",
+    "task": "task",
+    "validation": "data.validation",
+    "test": "data.test",
+    "lora": "lora.enabled",
+    "epochs": "train.epochs",
+    "max_steps": "train.max_steps",
+    "max_minutes": "train.max_minutes",
+    "seed": "train.seed",
+    "trust_remote_code": "model.trust_remote_code",
+}
+
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
+)
+SET = click.option(
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE",
+    help="Any setting, for example train.learning_rate=1e-4. May be repeated.",
+)  # fmt: skip
+CONFIG = click.option("--config", "config_file", metavar="FILE", help="A YAML file of settings.")
+
+
+def setting(flag: str, help_text: str, metavar: str | None = None) -> Callable[[Command], Command]:
+    """A flag that is short for a setting; without ``metavar`` it is a switch.
+
+    Its text is read like that of ``--set``, so that every way to give a value takes the same.
+    """
+    name = SHORT[flag.lstrip("-").replace("-", "_")]
+    about = f"{help_text} [{name}]"
+    if metavar is None:
+        return click.option(flag, is_flag=True, help=about)
+    return click.option(flag, metavar=metavar, help=about)
+
+
+def chosen(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the given flags stand for."""
+    return {SHORT[flag]: value for flag, value in flags.items() if value not in (None, False)}
+
+
+def print_json(result: Any) -> None:
+    """One object on one line, in UTF-8."""
+    click.echo(json.dumps(result, ensure_ascii=False, default=str))

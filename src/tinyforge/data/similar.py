@@ -1,0 +1,197 @@
+"""How alike texts are: normal form, shingles, MinHash signatures, Jaccard similarity.
+
+MinHash: Broder 1997, "On the resemblance and containment of documents".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyforge.records.examples import Example
+
+SHINGLE = 5
+"""Characters of a shingle."""
+
+_BATCH_CHARACTERS = 200_000
+_LARGE = 200_000_000
+_CACHED_SHINGLES = 4_000_000
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+
+
+def normal_form(text: str) -> str:
+    """Text as it is compared: Unicode NFKC, without case, single spaces."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
+
+
+def compared_text(example: Example) -> str:
+    """What two examples are compared by: the input, all user turns, or the raw text."""
+    if example.messages:
+        return normal_form("\n".join(m.content for m in example.messages if m.role == "user"))
+    return normal_form(example.input or example.output or "")
+
+
+def short_hash(text: str) -> int:
+    """64 bits of BLAKE2b."""
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def shingles(texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Hashes of all shingles of some texts, and where each text's begin.
+
+    A text shorter than a shingle is padded with spaces to one.
+    """
+    padded = [text if len(text) >= SHINGLE else text.ljust(SHINGLE) for text in texts]
+    codes = np.frombuffer("".join(padded).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    total = len(codes) - SHINGLE + 1
+    hashes = np.zeros(total, dtype=np.uint64)
+    for position in range(SHINGLE):
+        hashes *= _FACTOR
+        hashes += codes[position : position + total]
+    lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
+    inside = np.ones(total, dtype=bool)
+    ends = np.cumsum(lengths)[:-1]
+    for back in range(1, SHINGLE):
+        inside[ends - back] = False
+    mixed = _mix(hashes[inside])
+    counts = lengths - (SHINGLE - 1)
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    return (mixed >> np.uint64(32)).astype(np.uint32), starts
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread every bit over all bits (the finaliser of SplitMix64)."""
+    values = values ^ (values >> np.uint64(30))
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+class Signatures:
+    """MinHash signatures of many texts, on disk.
+
+    Args:
+        texts: the texts, one after the other.
+        count: how many.
+        characters: their characters together, about; a very large amount gets shorter signatures.
+        threshold: the Jaccard similarity from which pairs have to be found.
+        folder: where the two files go.
+
+    Attributes:
+        bands: uint64, shape (bands, count): equal keys make a pair a candidate.
+        bytes: uint8, shape (count, values): the lowest byte of every hash value.
+    """
+
+    def __init__(
+        self, texts: Iterable[str], count: int, characters: int, threshold: float, folder: Path
+    ) -> None:
+        values = 64 if characters > _LARGE else 128
+        rows = band_rows(threshold, values)
+        bands = values // rows
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bands = np.memmap(folder / "bands.bin", np.uint64, "w+", shape=(bands, count))
+        self.bytes = np.memmap(folder / "signatures.bin", np.uint8, "w+", shape=(count, values))
+        random = np.random.Generator(np.random.PCG64(20_240_101))
+        multiply = random.integers(0, 2**31, values, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+        add = random.integers(0, 2**32, values, dtype=np.uint32)
+        position = 0
+        for batch in _batches(texts):
+            signature = minhash(*shingles(batch), multiply, add)
+            end = position + len(batch)
+            self.bytes[position:end] = signature.astype(np.uint8)
+            for band in range(bands):
+                part = signature[:, band * rows : (band + 1) * rows].astype(np.uint64)
+                key = np.full(len(batch), band, dtype=np.uint64)
+                for column in range(rows):
+                    key = _mix(key * _FACTOR + part[:, column])
+                self.bands[band, position:end] = key
+            position = end
+
+    def estimate(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Estimated Jaccard similarity of pairs."""
+        same: NDArray[np.float64] = (self.bytes[first] == self.bytes[second]).mean(axis=1)
+        return same
+
+    @property
+    def margin(self) -> float:
+        """Three standard errors of an estimate, at most."""
+        return float(3 * 0.5 / np.sqrt(self.bytes.shape[1]))
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size > _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def minhash(
+    hashes: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    multiply: NDArray[np.uint32],
+    add: NDArray[np.uint32],
+) -> NDArray[np.uint32]:
+    """Least value of every text's shingles under each of the hash functions h*a+b (mod 2^32)."""
+    signature = np.empty((len(starts), len(multiply)), dtype=np.uint32)
+    buffer = np.empty_like(hashes)
+    for column, (a, b) in enumerate(zip(multiply, add, strict=True)):
+        np.multiply(hashes, a, out=buffer)
+        buffer += b
+        signature[:, column] = np.minimum.reduceat(buffer, starts)
+    return signature
+
+
+def band_rows(threshold: float, values: int) -> int:
+    """Hash values in a band: as many as still find nearly every pair at the threshold.
+
+    A pair of similarity s shares at least one of b bands of r values with probability
+    1 - (1 - s^r)^b (Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3).
+    """
+    wanted = 0.999 if values >= 128 else 0.985
+    rows = 1
+    for tried in range(1, 17):
+        if 1 - (1 - threshold**tried) ** (values // tried) >= wanted:
+            rows = tried
+    return rows
+
+
+class Comparer:
+    """True Jaccard similarity of texts by number, keeping the last shingle sets."""
+
+    def __init__(self, text: Callable[[int], str]) -> None:
+        self._text = text
+        self._cache: dict[int, NDArray[np.uint32]] = {}
+        self._size = 0
+
+    def jaccard(self, first: int, second: int) -> float:
+        """Shared shingles over all shingles, in [0, 1]."""
+        a, b = self._set(first), self._set(second)
+        common = len(np.intersect1d(a, b, assume_unique=True))
+        return common / (len(a) + len(b) - common)
+
+    def _set(self, index: int) -> NDArray[np.uint32]:
+        found = self._cache.get(index)
+        if found is None:
+            found = np.unique(shingles([self._text(index)])[0])
+            if self._size > _CACHED_SHINGLES:
+                self._cache.clear()
+                self._size = 0
+            self._cache[index] = found
+            self._size += len(found)
+        return found

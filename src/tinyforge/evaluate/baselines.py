@@ -1,0 +1,186 @@
+"""Simple answers to compare with: what does a model add that counting and copying cannot?
+
+All of them see the training rows only, and are judged on the same test rows as the model.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyforge.config.evaluate import EvaluateSettings
+from tinyforge.evaluate.byte_model import ByteNgram
+from tinyforge.evaluate.evaluation import Evaluation
+from tinyforge.evaluate.run import evaluate
+from tinyforge.evaluate.text_features import (
+    LogisticRegressionOnWords,
+    NearestExample,
+    TextFeatures,
+    answer_of,
+    commonest,
+    question,
+)
+from tinyforge.inference.base import Predictor
+from tinyforge.records.examples import Example
+from tinyforge.records.predictions import Prediction
+
+log = logging.getLogger("tinyforge")
+
+MOST_ROWS = 100_000
+MOST_CHARACTERS = 30_000_000
+"""Training rows and characters that a baseline learns from; more are sampled, with a note."""
+
+TITLES = {
+    "majority": "the most frequent answer",
+    "tfidf_logistic_regression": LogisticRegressionOnWords.title,
+    "nearest_example": NearestExample.title,
+    "copy_input": "copy of the input",
+    "byte_ngram": ByteNgram.title,
+    "untuned_model": "the model before training",
+}
+"""Every baseline's name and what people call it."""
+
+
+class Baseline(Predictor, Protocol):
+    """A predictor that is made in no time.
+
+    Attributes:
+        fit_seconds: what it took to make.
+        note: what a reader should know, or nothing.
+    """
+
+    fit_seconds: float
+    note: str
+
+
+class Majority:
+    """Always the same answer: the one that most training rows have."""
+
+    note = ""
+
+    def __init__(self, answer: Prediction) -> None:
+        self._answer = answer
+        self.fit_seconds = 0.0
+
+    def predict_examples(self, examples: Sequence[Example]) -> list[Prediction]:
+        return [self._answer] * len(examples)
+
+
+class CopyInput:
+    """The input as the answer."""
+
+    note = ""
+    fit_seconds = 0.0
+
+    def predict_examples(self, examples: Sequence[Example]) -> list[Prediction]:
+        return [Prediction(example.input, finish_reason="stop") for example in examples]
+
+
+def baselines(
+    task: str,
+    train: Sequence[Example],
+    *,
+    multi_label: bool = False,
+    seed: int = 0,
+    untuned: Predictor | None = None,
+) -> dict[str, Predictor]:
+    """The baselines of a task, made from training examples.
+
+    Args:
+        train: anything with a length and indices, for example rows on disk; read a few times.
+        seed: of the sample of rows where there are too many.
+        untuned: the model as it was before training.
+
+    Returns:
+        name -> predictor, names as in ``TITLES``. Without training rows only ``copy_input`` and
+        ``untuned_model`` are left.
+    """
+    found: dict[str, Predictor] = {}
+    if task == "language-model":
+        if len(train):
+            found["byte_ngram"] = ByteNgram(train[i].output or "" for i in range(len(train)))
+    else:
+        if len(train):
+            found |= _from_rows(task, train, multi_label, seed)
+        if task != "classify":
+            found["copy_input"] = CopyInput()
+    if untuned is not None:
+        found["untuned_model"] = untuned
+    return found
+
+
+def score_baselines(
+    found: Mapping[str, Predictor],
+    examples: Sequence[Example],
+    *,
+    task: str,
+    multi_label: bool = False,
+    labels: Sequence[str] = (),
+    settings: EvaluateSettings,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Evaluation]:
+    """Every baseline on the same rows as the model: the other arguments must be the model's.
+
+    Args:
+        progress: called with each baseline's title before it starts.
+    """
+    scored = {}
+    for name, predictor in found.items():
+        title = TITLES.get(name, name)
+        if progress is not None:
+            progress(title)
+        scored[name] = evaluate(
+            predictor, examples, task=task, multi_label=multi_label, labels=labels,
+            settings=settings, seed=seed, name=title,
+        )  # fmt: skip
+        note = getattr(predictor, "note", "")
+        if note:
+            scored[name].notes.append(note)
+    return scored
+
+
+def _from_rows(
+    task: str, train: Sequence[Example], multi_label: bool, seed: int
+) -> dict[str, Predictor]:
+    rows, note = _sample(train, seed)
+    examples = (train[int(row)] for row in rows)
+    texts: list[str] = []
+    answers: list[Prediction] = []
+    kept: list[int] = []
+    for row, example in zip(rows, examples, strict=True):
+        if example.output is None and example.labels is None:
+            continue
+        texts.append(question(example))
+        answers.append(answer_of(example))
+        kept.append(int(row))
+    if not kept:
+        return {}
+    majority = commonest(answers)
+    features = TextFeatures(texts)
+    found: dict[str, Baseline] = {"majority": Majority(majority)}
+    if task == "classify":
+        found["tfidf_logistic_regression"] = LogisticRegressionOnWords(
+            features, [answer.labels for answer in answers], multi_label=multi_label, seed=seed
+        )
+    found["nearest_example"] = NearestExample(features, train, np.array(kept), majority)
+    for baseline in found.values():
+        baseline.note = "; ".join(filter(None, (baseline.note, note)))
+    return dict(found)
+
+
+def _sample(train: Sequence[Example], seed: int) -> tuple[NDArray[np.int64], str]:
+    """Rows that baselines learn from, sorted, and a note where they are not all."""
+    generator = np.random.default_rng(seed)
+    probe = generator.choice(len(train), min(len(train), 500), replace=False)
+    mean = float(np.mean([len(question(train[int(row)])) for row in probe]))
+    limit = min(MOST_ROWS, max(1_000, int(MOST_CHARACTERS / max(mean, 1))))
+    if len(train) <= limit:
+        return np.arange(len(train)), ""
+    note = f"learnt from a random {limit:,} of {len(train):,} training rows"
+    log.info(f"baselines: {note}")
+    return np.sort(generator.choice(len(train), limit, replace=False)), note

@@ -1,0 +1,131 @@
+"""From the user's rows to a model and batches that are ready to train."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinyforge.config.check import check_settings
+from tinyforge.config.defaults import Facts, resolve
+from tinyforge.config.settings import Settings
+from tinyforge.data.dataset import Dataset, load_dataset
+from tinyforge.data.encode import EncodedStore, Lengths, check_lengths, choose_lengths, encode
+from tinyforge.data.survey import Survey, survey
+from tinyforge.models.load import Loaded, family_of, load_for_training
+from tinyforge.recipes.decide import choose_task
+from tinyforge.tasks import build_task
+
+if TYPE_CHECKING:
+    from tinyforge.tasks.base import Task
+
+log = logging.getLogger("tinyforge")
+
+VALIDATION_ROWS = 2_000
+"""Validation during training looks at no more rows than this, always the same ones."""
+
+
+@dataclass
+class Setup:
+    """Everything that is decided and loaded before the first step.
+
+    Attributes:
+        settings: the user's settings with every open choice made.
+        reasons: one line for each choice that was made for the user.
+        training: encoded training rows, cut to ``lengths``.
+        validation: encoded validation rows; None where there are none.
+    """
+
+    settings: Settings
+    reasons: list[str]
+    survey: Survey
+    dataset: Dataset
+    loaded: Loaded
+    task: Task
+    lengths: Lengths
+    training: EncodedStore
+    validation: EncodedStore | None
+
+
+def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) -> Setup:
+    """Read, check and split the rows, load the model, encode, and fill every open setting.
+
+    Args:
+        data: a path, a hub id, a frame or a list of rows; see ``data.read.read_rows``.
+        work: a folder for memory-mapped arrays; the caller removes it.
+        rejected: where rejected rows are written; None writes none.
+    """
+    seen = survey(data, settings.data)
+    name, why = choose_task(seen, family_of(settings.model), settings.task)
+    log.info(why)
+    dataset = load_dataset(
+        data, seen.columns, name, settings.data,
+        seed=settings.train.seed, work=work, rejected=rejected,
+    )  # fmt: skip
+    loaded = load_model(settings, name, dataset)
+    task = build_task(
+        name, tokenizer=loaded.tokenizer, config=loaded.model.config, labels=dataset.labels,
+        multi_label=dataset.multi_label, settings=settings,
+    )  # fmt: skip
+    whole = encode(dataset.store, dataset.train, task, work=work, name="train")
+    held = dataset.validation[:VALIDATION_ROWS]
+    check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
+    lengths = choose_lengths(
+        [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
+    )
+    check_lengths(lengths, settings.data)
+    settings, reasons = resolve(settings, _facts(name, loaded, settings, whole))
+    check_settings(settings, task=name, family=loaded.family, pretrained=loaded.pretrained)
+    limits = (task, lengths.max_length, lengths.max_output_length)
+    return Setup(
+        settings=settings, reasons=[why, *loaded.notes, *reasons], survey=seen, dataset=dataset,
+        loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
+        validation=check.limit(*limits) if check else None,
+    )  # fmt: skip
+
+
+def load_model(settings: Settings, task: str, dataset: Dataset, *, adapters: bool = True) -> Loaded:
+    """The model to train, as it is before the first step; without LoRA where not ``adapters``."""
+    lora = settings.lora if adapters else settings.lora.model_copy(update={"enabled": False})
+    return load_for_training(
+        settings.model, task=task, labels=dataset.labels, multi_label=dataset.multi_label,
+        texts=_texts(dataset, settings.data.prefix), seed=settings.train.seed, lora=lora,
+        gradient_checkpointing=settings.train.gradient_checkpointing,
+    )  # fmt: skip
+
+
+def _texts(dataset: Dataset, prefix: str | None) -> Callable[[], Iterable[str]]:
+    """All texts of the training split, for training a tokenizer."""
+
+    def texts() -> Iterator[str]:
+        for index in dataset.train:
+            example = dataset.store[int(index)]
+            if example.messages:
+                yield from (message.content for message in example.messages)
+            else:
+                yield (prefix or "") + example.input
+                if example.output and dataset.labels == ():
+                    yield example.output
+
+    return texts
+
+
+def _facts(task: str, loaded: Loaded, settings: Settings, training: EncodedStore) -> Facts:
+    lengths = training.input_lengths + (
+        training.label_lengths if loaded.family == "encoder-decoder" else 0
+    )
+    return Facts(
+        task=task, family=loaded.family, parameters=loaded.parameters,
+        pretrained=loaded.pretrained, lora=settings.lora.enabled, train_rows=len(training),
+        mean_tokens=float(np.mean(lengths)) if len(lengths) else 0.0,
+    )  # fmt: skip
+
+
+def first(items: Iterable[Any], count: int) -> list[Any]:
+    """The first ``count`` items."""
+    return list(itertools.islice(items, count))

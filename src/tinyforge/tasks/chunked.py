@@ -1,0 +1,166 @@
+"""Linear layer and cross-entropy in one, a chunk of positions at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = {"cpu": 2**22, "cuda": 2**27}
+"""Logits computed at one time, at most: small enough to spare memory, large enough for speed."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """An output head: ``cap * tanh(scale * (x @ weight.T + bias) / cap)``.
+
+    Attributes:
+        weight: shape (vocabulary, width).
+        bias: shape (vocabulary,), or None.
+        scale: factor of the logits (1: none).
+        cap: soft cap of the logits (Gemma 2, arXiv:2408.00118); None: none.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+
+    def logits(self, states: Tensor, weight: Tensor) -> Tensor:
+        """Float32 logits of states (positions, width); ``weight`` is ours in the states' dtype."""
+        logits = torch.mm(states, weight.T).float()
+        if self.bias is not None:
+            logits += self.bias.float()
+        if self.scale != 1.0:
+            logits *= self.scale
+        if self.cap is not None:
+            logits = logits.div_(self.cap).tanh_().mul_(self.cap)
+        return logits
+
+
+def chunked_cross_entropy(
+    states: Tensor, head: Head, wanted: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy in nats, summed: a float32 scalar.
+
+    Args:
+        states: shape (positions, width).
+        wanted: int64, shape (positions,): the right token at each position.
+        smoothing: label smoothing as in ``torch.nn.functional.cross_entropy``.
+    """
+    if not torch.is_grad_enabled():
+        return cross_entropy_each(states, head, wanted, smoothing).sum()
+    loss: Tensor = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        states, head.weight, head.bias, wanted, head.scale, head.cap, smoothing
+    )
+    return loss
+
+
+@torch.no_grad()
+def cross_entropy_each(
+    states: Tensor, head: Head, wanted: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy in nats at every position: float32, shape (positions,)."""
+    dtype = _dtype(states)
+    losses = [torch.zeros(0, device=states.device)]
+    with torch.autocast(states.device.type, enabled=False):
+        weight = head.weight.to(dtype)
+        for part in _parts(len(states), len(weight), states.device.type):
+            logits = head.logits(states[part].to(dtype), weight)
+            log_probabilities = logits.log_softmax(-1)
+            picked = log_probabilities.gather(1, wanted[part][:, None])[:, 0]
+            loss = -(1 - smoothing) * picked
+            if smoothing:
+                loss -= smoothing * log_probabilities.mean(-1)
+            losses.append(loss)
+    return torch.cat(losses)
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """The gradients are taken in the forward pass, chunk by chunk, and kept for the backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        wanted: Tensor,
+        scale: float,
+        cap: float | None,
+        smoothing: float,
+    ) -> Tensor:
+        head = Head(weight, bias, scale, cap)
+        needs_states, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        dtype, device = _dtype(states), states.device
+        grad_states = torch.empty_like(states, dtype=torch.float32) if needs_states else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
+        grad_bias = (
+            torch.zeros_like(bias, dtype=torch.float32) if needs_bias and bias is not None else None
+        )
+        total = torch.zeros((), dtype=torch.float32, device=device)
+        with torch.autocast(device.type, enabled=False):
+            cast = weight.to(dtype)
+            for part in _parts(len(states), len(weight), device.type):
+                some = states[part].to(dtype)
+                loss, slope = _loss_and_slope(
+                    head.logits(some, cast), wanted[part], head, smoothing
+                )
+                total += loss
+                if grad_bias is not None:
+                    grad_bias += slope.sum(0)
+                slope = slope.to(dtype)
+                if grad_states is not None:
+                    grad_states[part] = slope @ cast
+                if grad_weight is not None and dtype == torch.float32:
+                    grad_weight.addmm_(slope.T, some)
+                elif grad_weight is not None:
+                    grad_weight += slope.T @ some
+        ctx.save_for_backward(grad_states, grad_weight, grad_bias)
+        ctx.dtypes = states.dtype, weight.dtype, bias.dtype if bias is not None else None
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        found = [
+            None if g is None else (g * grad).to(dtype)
+            for g, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
+        return (*found, None, None, None, None)
+
+
+def _loss_and_slope(
+    logits: Tensor, wanted: Tensor, head: Head, smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The chunk's summed loss, and its derivative by the linear layer's output (float32)."""
+    rows = torch.arange(len(wanted), device=wanted.device)
+    slope = torch.log_softmax(logits, -1)
+    loss = -(1 - smoothing) * slope[rows, wanted].sum()
+    if smoothing:
+        loss -= smoothing / logits.shape[1] * slope.sum()
+    slope.exp_()
+    if smoothing:
+        slope -= smoothing / logits.shape[1]
+    slope[rows, wanted] -= 1 - smoothing
+    if head.cap is not None:
+        slope *= logits.div_(head.cap).square_().neg_().add_(1)
+    if head.scale != 1.0:
+        slope *= head.scale
+    return loss, slope
+
+
+def _dtype(states: Tensor) -> torch.dtype:
+    """What a linear layer would compute in here: autocast's type inside autocast."""
+    device = states.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+
+
+def _parts(positions: int, vocabulary: int, device: str) -> list[slice]:
+    """Slices of the positions, of near-equal size."""
+    rows = max(64, CHUNK.get(device, CHUNK["cuda"]) // vocabulary)
+    count = -(-positions // rows)
+    size = -(-positions // count) if count else 0
+    return [slice(start, min(start + size, positions)) for start in range(0, positions, size or 1)]

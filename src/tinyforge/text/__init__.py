@@ -1,0 +1,1 @@
+"""Tokenizers trained on the user's text, and chat templates."""

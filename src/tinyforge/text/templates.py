@@ -1,0 +1,86 @@
+"""Chat templates: how a conversation becomes the one text that a model reads.
+
+A model's own template is used where it has one. Templates are Jinja, rendered in the sandbox of
+transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinyforge.errors import DataError, ModelError
+from tinyforge.records.examples import Message
+
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}"
+    "### {{ message['role'] | capitalize }}:\n{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}\n{% else %}\n\n{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}### Assistant:\n{% endif %}"
+)
+"""Plain-text role headers, so that no token is needed that a pretrained model has never seen; each
+answer ends with the end token."""
+
+
+def default_template(tokenizer: Any) -> str:
+    """The template for a model without one, with a start token where the tokenizer adds one."""
+    start = tokenizer.bos_token_id
+    begins = start is not None and tokenizer("a")["input_ids"][:1] == [start]
+    return ("{{ bos_token }}" if begins else "") + DEFAULT_TEMPLATE
+
+
+def ensure_template(tokenizer: Any) -> str:
+    """Gives a tokenizer without a chat template the default one.
+
+    Returns:
+        A sentence for the user, empty where the model has its own template.
+    """
+    if tokenizer.chat_template:
+        return ""
+    tokenizer.chat_template = default_template(tokenizer)
+    return (
+        "the model has no chat template, so TinyForge's default is used: the headers "
+        "'### User:' and '### Assistant:', each answer ended by the end token"
+    )
+
+
+def render(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+    """The exact text of a conversation, special tokens included.
+
+    Tokenize it with ``add_special_tokens=False``: a start token is in the text already.
+
+    Args:
+        add_generation_prompt: end with the header after which the assistant answers.
+
+    Raises:
+        DataError: the template refuses these roles or their order.
+        ModelError: the template itself is broken or does what the sandbox forbids.
+    """
+    from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
+
+    roles = ", ".join(m.role for m in messages)
+    if not messages:
+        raise DataError("a conversation has no messages")
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "the model has no chat template", where=str(getattr(tokenizer, "name_or_path", ""))
+        )
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    try:
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    except (TemplateSyntaxError, SecurityError) as error:
+        raise ModelError(
+            "the model's chat template is broken",
+            value=str(error),
+            fix="Repair chat_template in the model's tokenizer files, or delete it for the default",
+        ) from error
+    except (TemplateError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise DataError(
+            f"the model's chat template refuses a conversation with the roles {roles}: {error}",
+            fix="Bring the messages into the order the model knows (often: no system message, "
+            "user and assistant in turn)",
+        ) from error
+    return str(text)
