@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# Compiling every installed file takes longer than compiling the imported ones on first use.
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile
 
 .PHONY: quickstart test slow check clean
 
@@ -30,12 +31,12 @@ clean:
 # The stamps make a second call start at once; a changed pyproject.toml installs again.
 $(VENV)/.training: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing TinyForge and what training needs into $(VENV) (one to three minutes)"
-	$(PIP) --editable '.[training]'
+	@$(PIP) --editable '.[training]'
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing TinyForge and what the tests need into $(VENV)"
-	$(PIP) --editable '.[all,dev]'
+	@$(PIP) --editable '.[all,dev]'
 	@touch $@ $(VENV)/.training
 
 $(VENV)/bin/python:

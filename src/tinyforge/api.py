@@ -10,8 +10,8 @@ from tinyforge.config.load import keyword_settings, load_settings
 
 if TYPE_CHECKING:
     from tinyforge.data.inspect import Inspection
-    from tinyforge.evaluate.run import Evaluation
     from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.evaluate import Judgement
     from tinyforge.recipes.train import Run
     from tinyforge.train.hooks import Listener
 
@@ -98,7 +98,7 @@ def evaluate(
     baseline: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     **keywords: Any,
-) -> Evaluation:
+) -> Judgement:
     """Score a model on rows, with 95 % intervals; with ``baseline``, next to another model."""
     from tinyforge.recipes.evaluate import evaluate as recipe
 

@@ -16,8 +16,8 @@ from tinyforge.config.load import keyword_settings
 from tinyforge.errors import FolderError
 
 if TYPE_CHECKING:
-    from tinyforge.evaluate.run import Evaluation
     from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.evaluate import Judgement
     from tinyforge.recipes.train import Run
 
 
@@ -97,7 +97,7 @@ class Trainer:
         """The trained model's answer to a text, or answers to a list of texts."""
         return self.model.predict(text, **options)
 
-    def evaluate(self, data: Any) -> Evaluation:
+    def evaluate(self, data: Any) -> Judgement:
         """Scores of the trained model on other rows, with 95 % intervals."""
         return api.evaluate(self._folder(), data)
 

@@ -75,7 +75,7 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
 
     ``None`` stays only where the loop finds the value while it runs (``checkpoint_every`` and
     ``threads``) or where None means no limit (``max_steps``, ``max_minutes``,
-    ``micro_batch_size``).
+    ``micro_batch_size`` or ``micro_batch_tokens``).
 
     Returns:
         The settings, which still tell what the user set (``explicit``), and one line for each
@@ -100,7 +100,7 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
     if train.batch_size is None:
         choose("batch_size", *_batch_size(rows, facts, packed))
     batch: int = train.batch_size or chosen["batch_size"]
-    if train.micro_batch_tokens is None:
+    if train.micro_batch_tokens is None and train.micro_batch_size is None:
         tokens = 16_384 if facts.accelerator else 4_096 if facts.parameters < 300e6 else 2_048
         chosen["micro_batch_tokens"] = max(tokens, facts.max_length or 0)
     if train.learning_rate is None:

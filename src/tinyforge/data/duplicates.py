@@ -142,10 +142,8 @@ class _Search:
             if root_a != root_b and self._similarity(a, b, estimated) >= threshold:
                 roots[max(root_a, root_b)] = min(root_a, root_b)
                 joined = True
-        while joined:
-            shorter = roots[roots]
-            joined = not np.array_equal(shorter, roots)
-            roots[:] = shorter
+        if joined:
+            _flatten(roots)
 
     def _similarity(self, first: int, second: int, estimated: float) -> float:
         """The true similarity, or the estimate where very many pairs were checked already."""
@@ -166,6 +164,12 @@ def _root(roots: NDArray[np.int64], index: int) -> int:
     while (parent := int(roots[index])) != index:
         index = parent
     return index
+
+
+def _flatten(roots: NDArray[np.int64]) -> None:
+    """Let every text point straight to the first of its cluster."""
+    while not np.array_equal(shorter := roots[roots], roots):
+        roots[:] = shorter
 
 
 def _candidates(
@@ -206,6 +210,5 @@ def join_groups(cluster: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray
         a, b = _root(roots, other), _root(roots, member)
         if a != b:
             roots[max(a, b)] = min(a, b)
-    while not np.array_equal(shorter := roots[roots], roots):
-        roots = shorter
+    _flatten(roots)
     return roots[cluster]

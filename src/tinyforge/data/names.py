@@ -41,18 +41,20 @@ PAIRS = (
 )  # fmt: skip
 """Names that belong together, whatever other columns there are."""
 
-SIDE = frozenset(
-    "id idx index uid uuid guid key hash row row_id rev_id url uri link source src timestamp "
-    "time date datetime created added updated version metadata meta lang language author user "
-    "fname filename file path split fold subset score weight length difficulty".split()
-)
+SIDE = frozenset((
+    "id", "idx", "index", "uid", "uuid", "guid", "key", "hash", "row", "row_id", "rev_id", "url",
+    "uri", "link", "source", "src", "timestamp", "time", "date", "datetime", "created", "added",
+    "updated", "version", "metadata", "meta", "lang", "language", "author", "user", "fname",
+    "filename", "file", "path", "split", "fold", "subset", "score", "weight", "length",
+    "difficulty",
+))  # fmt: skip
 """Facts about a row that are seldom learnt."""
 
-KNOWN = frozenset(
-    [*TEXTS, *ANSWERS, *LABELS, *INSTRUCTIONS, *PROMPTS, *QUESTIONS, *CONTEXTS, *CHOSEN, *REJECTED]
-    + [name for pair in PAIRS for name in pair]
-    + "id idx index url en de fr es it english german french spanish sentence1 sentence2".split()
-)
+KNOWN = frozenset((
+    *TEXTS, *ANSWERS, *LABELS, *INSTRUCTIONS, *PROMPTS, *QUESTIONS, *CONTEXTS, *CHOSEN, *REJECTED,
+    *(name for pair in PAIRS for name in pair), "id", "idx", "index", "url", "en", "de", "fr",
+    "es", "it", "english", "german", "french", "spanish", "sentence1", "sentence2",
+))  # fmt: skip
 """Words that show a line to be a header."""
 
 

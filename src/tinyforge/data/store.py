@@ -33,7 +33,7 @@ class FlatFile:
     def __init__(self, path: Path, offsets: NDArray[np.int64]) -> None:
         self.path = path
         self.offsets = offsets
-        self._file: BinaryIO = path.open("rb", buffering=0)  # noqa: SIM115 - held while in use
+        self._file: BinaryIO = path.open("rb", buffering=0)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -74,6 +74,11 @@ class FlatWriter:
         """Write one more string."""
         self._file.write(data)
         self._offsets.append(self._offsets[-1] + len(data))
+
+    def extend(self, data: bytes) -> None:
+        """Write more of the last string."""
+        self._file.write(data)
+        self._offsets[-1] += len(data)
 
     def close(self) -> NDArray[np.int64]:
         """Finish the file; the offsets."""

@@ -26,6 +26,7 @@ TOKENIZER_FILES = (
     "tekken.json",
 )
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
+NOT_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 CONVERT = (
     'Convert it once, on a machine where you trust it: python -c "from transformers import '
     "AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('NEW')\" (with the "
@@ -86,8 +87,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _no_weights(folder: Path, wanted: str) -> ModelError:
-    pickled = sorted(f.name for f in folder.iterdir() if f.suffix in PICKLED and f.is_file())
-    pickled = [name for name in pickled if not name.startswith(("training_args", "optimizer"))]
+    pickled = sorted(
+        file.name
+        for file in folder.iterdir()
+        if file.suffix in PICKLED and not file.name.startswith(NOT_WEIGHTS)
+    )
     if pickled:
         return ModelError(
             f"the weights are only in {pickled[0]}, not in safetensors; such files can run "
@@ -167,10 +171,11 @@ def check_config(folder: Path, *, trust_remote_code: bool) -> dict[str, Any]:
 
 
 def _no_config(folder: Path) -> ModelError:
-    inside = sorted(p.parent.name for p in folder.glob("*/config.json"))[:3]
+    below = [*folder.glob("*/config.json"), *folder.glob("snapshots/*/config.json")]
+    inside = sorted(str(p.parent) for p in below)[:3]
     fix = "Give a folder with config.json, model.safetensors and tokenizer files"
     if inside:
-        fix = "Did you mean " + " or ".join(repr(str(folder / name)) for name in inside) + "?"
+        fix = "Did you mean " + " or ".join(map(repr, inside)) + "?"
     elif (folder / "tinyforge" / "checkpoints").is_dir():
         fix = "Its training has not ended: finish it with tinyforge train … --resume"
     return ModelError(

@@ -14,7 +14,7 @@ from tinyforge.models.quiet import quiet
 
 log = logging.getLogger("tinyforge")
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 4.0
 """How long the hub may take to say that it is there."""
 
 FIRST_OWNERS = ("google-bert", "google-t5", "distilbert", "openai-community", "FacebookAI")
@@ -129,7 +129,7 @@ def fetch(repo_id: str, revision: str | None = None, *, code: bool = False) -> P
     log.info("downloading %s from the Hugging Face hub (%.0f MB)", repo_id, megabytes)
     with quiet():
         try:
-            return Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=wanted))
+            return Path(snapshot_download(repo_id, revision=revision, allow_patterns=wanted))
         except Exception as error:
             raise ModelError(
                 f"the download of {repo_id} broke off",

@@ -17,6 +17,7 @@ from tinyforge.models.dropout import set_dropout
 from tinyforge.models.families import answering_class, check_fit, family_of_config, training_class
 from tinyforge.models.folder import check_config, is_adapter
 from tinyforge.models.lora import add_adapters
+from tinyforge.models.quiet import quiet
 from tinyforge.models.sizes import max_positions, parameters
 from tinyforge.models.source import Location, hub_id, local_folder, locate
 from tinyforge.models.tokens import (
@@ -287,4 +288,5 @@ def _checkpoint_gradients(loaded: Loaded) -> None:
             value=True,
             fix="Leave the setting out",
         )
-    loaded.model.gradient_checkpointing_enable({"use_reentrant": False})
+    with quiet():
+        loaded.model.gradient_checkpointing_enable({"use_reentrant": False})

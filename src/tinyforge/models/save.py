@@ -71,12 +71,27 @@ def save_model(
 
 def _save_plain(model: Any, folder: Path, max_new_tokens: int | None) -> None:
     generation = getattr(model, "generation_config", None)
+    tied = model.config.tie_word_embeddings
     if model.can_generate() and generation is not None:
         model.generation_config = generation_config(model, max_new_tokens)
+    if _own_t5_head(model):
+        model.config.tie_word_embeddings = False
     try:
         model.save_pretrained(str(folder), max_shard_size="5GB")
     finally:
         model.generation_config = generation
+        model.config.tie_word_embeddings = tied
+
+
+def _own_t5_head(model: Any) -> bool:
+    """Whether this is a T5 1.1, such as flan-T5, whose output head is not the embeddings.
+
+    transformers 5 writes for it that the two were tied, which other programs would believe.
+    """
+    if getattr(model.config, "scale_decoder_outputs", None) is not False:
+        return False
+    head = model.get_output_embeddings()
+    return head is not None and head.weight is not model.get_input_embeddings().weight
 
 
 def generation_config(model: Any, max_new_tokens: int | None = None) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from tinyforge.errors import ModelError
+from tinyforge.errors import ModelError, SettingError
 from tinyforge.models import hub
 from tinyforge.models.folder import is_adapter
 from tinyforge.models.scratch import PRESETS
@@ -67,7 +67,24 @@ def locate(
 
     Raises:
         ModelError: nothing is there; within seconds also where the network is dead.
+        SettingError: a revision is given for what is no hub model.
     """
+    found = _find(name, task, revision, trust_remote_code)
+    if revision is not None and (found.preset or name == "auto" or Path(name).is_dir()):
+        raise SettingError(
+            "only a hub model has revisions, so the setting has no effect",
+            where="model.revision",
+            value=revision,
+            fix="Leave it out, or give a hub id",
+        )
+    return found
+
+
+def _find(name: str, task: str, revision: str | None, trust_remote_code: bool) -> Location:
+    if not name.strip():
+        raise ModelError(
+            "the model has no name", where="model.name", value=name, fix=_advice(name, task)
+        )
     if name == "auto":
         if task not in RECOMMENDED:
             raise ModelError(
@@ -140,10 +157,11 @@ def _auto(task: str) -> Location:
         return Location(MINILM, packaged, note=f"auto: {MINILM} from the installed offline package")
     try:
         return Location(names[0], hub.fetch(names[0]), note=f"auto: {names[0]} from the hub")
-    except (hub.HubUnreachable, ModelError):
+    except (hub.HubUnreachable, ModelError) as error:
         preset = FROM_NOTHING[task]
+        why = error.what if isinstance(error, ModelError) else "the hub cannot be reached"
         note = (
-            "auto: no pretrained model is cached and the hub cannot be reached, so "
+            f"auto: no pretrained model is cached and {why}, so "
             f"scratch:{preset} is trained from nothing; a pretrained model needs fewer rows"
         )
         if task == "classify":
@@ -196,7 +214,7 @@ def _advice(name: str, task: str) -> str:
     preset = name if name in PRESETS else FROM_NOTHING.get(task, "t5-tiny")
     advice = f"Give a local model folder, or train from nothing with --model scratch:{preset}"
     if task in ("classify", ""):
-        advice += ", or for classification run pip install 'tinyforge[offline]' and use --model auto"
+        advice += ", or (to classify) run: pip install 'tinyforge[offline]' and use --model auto"
     return advice
 
 

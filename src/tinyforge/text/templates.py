@@ -12,12 +12,13 @@ from typing import Any
 from tinyforge.errors import DataError, ModelError
 from tinyforge.records.examples import Message
 
+# Newlines stand in expressions: transformers drops the newline after a Jinja block.
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}"
-    "### {{ message['role'] | capitalize }}:\n{{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}\n{% else %}\n\n{% endif %}"
+    "{{ '### ' + message['role'] | capitalize + ':\\n' + message['content'] }}"
+    "{{ eos_token + '\\n' if message['role'] == 'assistant' else '\\n\\n' }}"
     "{% endfor %}"
-    "{% if add_generation_prompt %}### Assistant:\n{% endif %}"
+    "{{ '### Assistant:\\n' if add_generation_prompt else '' }}"
 )
 """Plain-text role headers, so that no token is needed that a pretrained model has never seen; each
 answer ends with the end token."""

@@ -80,6 +80,7 @@ def test_packing_counts_sequences() -> None:
     assert chosen.pack is True
     assert chosen.batch_size == 16  # 586 sequences, though 30,000 rows
     assert chosen.micro_batch_tokens == 4096
+    assert train(facts, "train.micro_batch_size=2").micro_batch_tokens is None
 
 
 def test_one_sequence_always_fits_a_micro_batch() -> None:

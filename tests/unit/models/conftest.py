@@ -15,9 +15,10 @@ from transformers import PreTrainedTokenizerFast
 from tinyforge.models.quiet import quiet
 from tinyforge.text.tokenizer_training import train_tokenizer
 
-WORDS = (
-    "the quick brown fox jumps over lazy dogs while seven wizards mix pale jugs of vodka".split()
-)
+WORDS = [
+    *("the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "while", "seven"),
+    *("wizards", "mix", "pale", "jugs", "of", "vodka"),
+]
 TEXTS = [" ".join(WORDS[i:] + WORDS[:i]) + f" {i}" for i in range(len(WORDS))] * 3
 
 

@@ -9,6 +9,7 @@ from transformers import AutoConfig, BertForMaskedLM
 
 from tinyforge.config.model import LoraSettings, ModelSettings
 from tinyforge.errors import ModelError, SettingError
+from tinyforge.models.dropout import set_dropout
 from tinyforge.models.load import family_of, load_for_inference, load_for_training
 from tinyforge.models.save import save_model
 
@@ -42,7 +43,7 @@ def load(folder, task="classify", *, labels=("no", "yes", "maybe"), seed=0, lora
         task=task,
         labels=labels if task == "classify" else (),
         multi_label=multi_label,
-        texts=lambda: [],
+        texts=list,
         seed=seed,
         lora=lora or LoraSettings(),
         gradient_checkpointing=checkpointing,
@@ -189,10 +190,8 @@ def test_dropout_reaches_every_layer(tiny, kind):
     )
 
 
-def test_dropout_where_there_is_none(tmp_path):
+def test_dropout_where_there_is_none():
     config = AutoConfig.for_model("mamba", hidden_size=8, num_hidden_layers=1)
-    from tinyforge.models.dropout import set_dropout
-
     with pytest.raises(SettingError, match="no dropout"):
         set_dropout(config, 0.1)
 
@@ -208,12 +207,10 @@ def test_a_pad_token_is_added_right(tiny, kind):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_new_row_is_the_mean_and_ties_hold(stories, tmp_path, tied):
-    import shutil
-
     folder = tmp_path / "stories"
-    shutil.copytree(stories, folder)
-    (folder / "config.json").chmod(0o644)
-    (folder / "model.safetensors").chmod(0o644)
+    folder.mkdir()
+    for file in stories.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
     if not tied:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
@@ -226,6 +223,22 @@ def test_a_new_row_is_the_mean_and_ties_hold(stories, tmp_path, tied):
     assert embeddings.shape[0] == head.shape[0] == model.config.vocab_size == 513
     for table in (embeddings, head):
         assert torch.equal(table[512], table[:512].mean(dim=0))
+
+
+def test_a_spare_row_is_used_for_padding(stories, tmp_path):
+    folder = tmp_path / "stories"
+    folder.mkdir()
+    for file in stories.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    weights = load_file(folder / "model.safetensors")
+    table = weights["model.embed_tokens.weight"]
+    weights["model.embed_tokens.weight"] = torch.cat([table, torch.ones(8, table.shape[1])])
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 520}))
+    loaded = load(folder, "instruct")
+    assert loaded.tokenizer.pad_token_id == 512
+    assert loaded.model.config.vocab_size == 520
 
 
 def test_added_padding_changes_no_other_logit(stories, logits):
@@ -248,15 +261,14 @@ def test_gradient_checkpointing_changes_no_gradient(tiny, kind, task):
         loaded = load(tiny(kind), task, gradient_checkpointing=on, dropout=0.0)
         model = loaded.model.train()
         ids = torch.arange(5, 17).reshape(2, 6)
-        extra = {"decoder_input_ids": ids} if kind == "t5" else {}
-        mask = torch.ones_like(ids)
-        model(
-            input_ids=ids, attention_mask=mask, use_cache=False, **extra
-        ).logits.square().mean().backward() if kind in ("t5", "gpt2", "llama", "gemma2") else model(
-            input_ids=ids, attention_mask=mask
-        ).logits.square().mean().backward()
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if kind == "t5":
+            batch["decoder_input_ids"] = ids
+        if FAMILY[kind] != "encoder":
+            batch["use_cache"] = False
+        model(**batch).logits.square().mean().backward()
         grads.append({n: p.grad for n, p in model.named_parameters()})
-        assert model.is_gradient_checkpointing == on
+        assert any(getattr(m, "gradient_checkpointing", False) for m in model.modules()) == on
     for name, grad in grads[0].items():
         assert (grad is None) == (grads[1][name] is None)
         assert grad is None or torch.allclose(grad, grads[1][name], atol=1e-6)
@@ -270,7 +282,7 @@ def test_settings_of_scratch_models_have_no_effect_on_pretrained_ones(tiny, opti
 
 def test_an_encoder_without_a_head_cannot_answer(tiny):
     for kind in ("bert", "distilbert"):
-        with pytest.raises(ModelError, match="no head to answer with.*Train it first"):
+        with pytest.raises(ModelError, match=r"no head to answer with.*Train it first"):
             load_for_inference(tiny(kind))
 
 

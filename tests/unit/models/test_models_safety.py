@@ -18,7 +18,7 @@ def train(folder: Path, task: str = "language-model", **options):
         task=task,
         labels=("a", "b") if task == "classify" else (),
         multi_label=False,
-        texts=lambda: [],
+        texts=list,
         seed=0,
         lora=LoraSettings(),
     )

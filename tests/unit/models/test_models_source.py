@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants, errors
 
-from tinyforge.errors import ModelError
+from tinyforge.config.model import ModelSettings
+from tinyforge.errors import ModelError, SettingError
 from tinyforge.models import hub, source
+from tinyforge.models.load import family_of
 from tinyforge.models.source import locate
 
 
@@ -31,7 +33,7 @@ def test_a_local_folder_is_itself(tiny):
 
 def test_a_mistyped_folder_is_answered_with_its_neighbour(build):
     folder = build("bert", "my-model")
-    with pytest.raises(ModelError, match="Did you mean '.*my-model'"):
+    with pytest.raises(ModelError, match=r"Did you mean '.*my-model'"):
         locate(str(folder.parent / "my-modle"), task="classify")
 
 
@@ -109,14 +111,13 @@ def test_a_network_that_hangs_costs_no_more_than_the_limit(monkeypatch):
 
 
 def test_what_the_hub_answers_is_told_apart(monkeypatch):
-    import httpx2
-
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    answer = httpx2.Response(404, request=httpx2.Request("GET", "https://hub"))
 
     def fail(kind):
         def ask(*_, **__):
-            raise kind("no", response=answer)
+            error = kind.__new__(kind)  # its constructor wants an HTTP client's response
+            Exception.__init__(error, "no")
+            raise error
 
         monkeypatch.setattr("huggingface_hub.model_info", ask)
 
@@ -142,10 +143,10 @@ def test_a_hub_model_without_safetensors_is_not_downloaded(monkeypatch):
 
 def test_only_what_is_needed_is_downloaded(monkeypatch, tiny):
     asked = {}
-    names = (
-        "config.json model.safetensors model-00001-of-00002.safetensors pytorch_model.bin "
-        "tokenizer.json modeling_x.py onnx/model.onnx README.md"
-    ).split()
+    names = [
+        *("config.json", "model.safetensors", "model-00001-of-00002.safetensors", "README.md"),
+        *("pytorch_model.bin", "tokenizer.json", "modeling_x.py", "onnx/model.onnx"),
+    ]
     files = [SimpleNamespace(rfilename=n, size=1_000_000) for n in names]
 
     def download(repo_id, *, revision, allow_patterns):
@@ -192,3 +193,20 @@ def test_the_offline_package_is_found_but_not_imported(monkeypatch, tmp_path):
     (model / "config.json").write_text("{}")
     monkeypatch.syspath_prepend(tmp_path)
     assert source.packaged_minilm() == model
+
+
+def test_a_revision_is_for_hub_models_only(tiny):
+    for name in (str(tiny("bert")), "scratch:bert-tiny"):
+        with pytest.raises(SettingError, match=r"model\.revision"):
+            locate(name, task="classify", revision="v1")
+
+
+def test_no_name_at_all():
+    with pytest.raises(ModelError, match="no name"):
+        locate(" ", task="classify")
+
+
+def test_the_folder_around_a_snapshot_is_answered_with_the_snapshot(tiny, no_hub):
+    snapshot = cache(tiny("llama"), no_hub, "a/b")
+    with pytest.raises(ModelError, match=f"Did you mean '{snapshot}'"):
+        family_of(ModelSettings(name=str(snapshot.parents[1])))

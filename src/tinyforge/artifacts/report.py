@@ -1,0 +1,84 @@
+"""The report on disk: ``report.json`` for programs, ``report.html`` and a model card for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tinyforge.artifacts.model_card import model_card as model_card
+from tinyforge.artifacts.report_page import page_of, systems
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """Write ``tinyforge/report.json``, ``tinyforge/report.html`` and ``README.md``.
+
+    Args:
+        folder: the run folder.
+        report: as ``evaluate.report.build_report`` makes it; plain JSON.
+    """
+    meta = Path(folder) / "tinyforge"
+    meta.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
+    _write(meta / "report.json", text + "\n")
+    _write(meta / "report.html", render(report))
+    _write(Path(folder) / "README.md", model_card(report))
+
+
+def render(report: Mapping[str, Any]) -> str:
+    """The report as one HTML page that needs nothing else: no script, no network.
+
+    Every value of the report is escaped; a content security policy forbids scripts on top of it.
+    """
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    page = page_of(report)
+    for name in ("whisker_svg", "loss_svg", "confusion_svg"):
+        page[name] = Markup(page[name])  # plots escape their own texts
+    page["metric_svgs"] = [(title, Markup(chart)) for title, chart in page["metric_svgs"]]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["thousands"] = "{:,}".format
+    source = resources.files("tinyforge.artifacts").joinpath("report.html.jinja")
+    return environment.from_string(source.read_text("utf-8")).render(page)
+
+
+def summary(report: Mapping[str, Any], *, width: int = 100) -> str:
+    """The few lines for the terminal: verdict, this model beside its baselines, where to look."""
+    lines = textwrap.wrap(report["verdict"]["sentence"], width)
+    rows = [(_line(system, report)) for system in systems(report)]
+    if rows:
+        title = report["metrics"].get(report["verdict"]["metric"], {}).get("title", "")
+        rows.insert(0, ("", title, "95 % interval", "time"))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        lines.append("")
+        lines += [
+            f"  {row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:<{widths[2]}}  "
+            f"{row[3]:>{widths[3]}}".rstrip()
+            for row in rows
+        ]
+    if report["advice"] and report["verdict"]["word"] != "better":
+        lines += ["", *textwrap.wrap(f"Next: {report['advice'][0]}", width)]
+    lines += ["", f"Report: {Path(report['output_dir']) / 'tinyforge' / 'report.html'}"]
+    return "\n".join(lines)
+
+
+def _line(system: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    score = system["scores"].get(report["verdict"]["metric"])
+    if not score:
+        return system["title"], "–", "", system["time"]
+    return system["title"], score["text"], score["interval"], system["time"]
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one step, durably."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(text.encode("utf-8", "replace"))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,218 @@
+"""``tinyforge predict MODEL [TEXT…]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from tinyforge.cli.notes import say
+from tinyforge.cli.options import SET
+from tinyforge.errors import DataError, FolderError, SettingError
+
+if TYPE_CHECKING:
+    from tinyforge.config.settings import Settings
+    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.predict import Answered
+    from tinyforge.recipes.questions import Questions
+
+STAGES = ("data", "generate", "model")
+
+
+@click.command()
+@click.argument("model")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option("--input", "source", metavar="FILE", help="Answer each row of a file; - is stdin.")
+@click.option("--output", metavar="FILE", help="Write JSON lines to a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.option("--max-new-tokens", metavar="N", help="Tokens written, at most.")
+@click.option("--temperature", metavar="X", help="0 is greedy; higher is more random.")
+@click.option("--top-k", metavar="N", help="Sample among the likeliest N tokens.")
+@click.option("--top-p", metavar="X", help="Sample within this probability mass.")
+@click.option("--num-beams", metavar="N", help="Beams of beam search.")
+@click.option("--stop", multiple=True, metavar="S", help="Ends the answer. May be repeated.")
+@click.option("--seed", metavar="N", help="Seed of sampling.")
+@click.option("--batch-size", metavar="N", help="Rows answered together.")
+@click.option("--stream", is_flag=True, help="Print each answer while it is written.")
+@click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
+@SET
+def predict(
+    model: str,
+    texts: tuple[str, ...],
+    source: str | None,
+    output: str | None,
+    as_json: bool,
+    stop: tuple[str, ...],
+    stream: bool,
+    trust_remote_code: bool,
+    overrides: tuple[str, ...],
+    **flags: str | None,
+) -> None:
+    """Answer each TEXT, or each row of a file, with MODEL.
+
+    MODEL is a run folder, any Hugging Face folder, or a hub id. FILE may have any format that
+    training reads; the input column is found by its name, or named with --set data.input=NAME. Of
+    a plain text file, and of standard input, each line is answered.
+
+    Answers are printed one a line, in the order of the inputs; with several, a line break inside
+    an answer is printed as \\n. A row that cannot be answered is named on standard error with
+    file and line, and leaves an empty line, or in JSON {"input", "output": null, "error"}. With
+    --output, lines are written to FILE.part as they come, which becomes FILE at the end.
+    """
+    _check_source(texts, source)
+    _check_stream(stream, as_json, output)
+    settings = _settings(texts, stop, trust_remote_code, overrides, flags)
+
+    from tinyforge.recipes.questions import given_texts, read_questions
+
+    questions = given_texts(texts) if texts else read_questions(source, settings.data)
+
+    from tinyforge.recipes.load import load
+
+    loaded = load(model, trust_remote_code=trust_remote_code, revision=settings.model.revision)
+    if stream:
+        _stream(loaded, questions, settings)
+        return
+
+    from tinyforge.recipes.predict import predict as recipe
+
+    answers = recipe(loaded, questions, settings.generate)
+    if output is not None:
+        with _appended(Path(output), source) as file:
+            _write(answers, file)
+    elif as_json:
+        _write(answers, sys.stdout, bar=source is not None)
+    else:
+        _print(answers, several=source is not None or len(texts) > 1)
+
+
+def _check_source(texts: tuple[str, ...], source: str | None) -> None:
+    if not texts and source is None:
+        raise DataError(
+            "there is nothing to answer",
+            fix='Give a text in quotes: tinyforge predict MODEL "how are you", or --input FILE '
+            "(- reads standard input)",
+        )
+    if texts and source is not None:
+        raise SettingError(
+            "texts and --input are given, and only one can be answered",
+            where="--input", value=source, fix="Give one of the two",
+        )  # fmt: skip
+
+
+def _check_stream(stream: bool, as_json: bool, output: str | None) -> None:
+    if stream and (as_json or output):
+        raise SettingError(
+            "--stream prints plain text while it is written, so it does not go with "
+            + ("--json" if as_json else "--output"),
+            where="--stream", fix="Leave one of them out",
+        )  # fmt: skip
+
+
+def _settings(
+    texts: tuple[str, ...],
+    stop: tuple[str, ...],
+    trust_remote_code: bool,
+    overrides: tuple[str, ...],
+    flags: dict[str, str | None],
+) -> Settings:
+    from tinyforge.config.load import load_settings
+    from tinyforge.config.names import explicit
+
+    given = [f"generate.{name}={value}" for name, value in flags.items() if value is not None]
+    direct: dict[str, Any] = {"generate.stop": list(stop)} if stop else {}
+    if trust_remote_code:
+        direct["model.trust_remote_code"] = True
+    settings = load_settings(None, [*overrides, *given], direct, only=STAGES)
+    useless = [name for name in explicit(settings) if name.startswith("data.")] if texts else []
+    if useless:
+        raise SettingError(
+            "has no effect: it is about files, and texts are given", where=useless[0],
+            fix="Leave it out",
+        )  # fmt: skip
+    return settings
+
+
+def _stream(model: TorchModel, questions: Questions, settings: Settings) -> None:
+    from tinyforge.records.rows import Rejected
+
+    options = settings.generate.model_dump(exclude_unset=True)
+    for item in questions.examples(model.task.name):
+        if isinstance(item, Rejected):
+            say(f"warning: {item.source}: {item.reason}; not answered")
+            click.echo()
+            continue
+        for piece in model.stream(item, **options):
+            click.echo(piece, nl=False)
+        click.echo()
+
+
+@contextmanager
+def _appended(path: Path, source: str | None) -> Iterator[TextIO]:
+    """A file that grows line by line beside ``path`` and takes its place at the end."""
+    part = path.with_name(path.name + ".part")
+    if source is not None and Path(source).exists() and path.exists() and path.samefile(source):
+        raise SettingError("the answers would replace the rows", where="--output", value=str(path))
+    try:
+        file = part.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        raise FolderError(
+            f"the file cannot be written: {error.strerror}", where=str(part),
+            fix="Give another --output",
+        ) from None  # fmt: skip
+    with file:
+        try:
+            yield file
+        except BaseException:
+            say(f"what was answered so far is in {part}")
+            raise
+    part.replace(path)
+
+
+def _write(answers: Iterator[Answered], file: TextIO, *, bar: bool = True) -> None:
+    unanswered = 0
+    with _bar(show=bar) as step:
+        for answered in answers:
+            print(json.dumps(answered.to_json(), ensure_ascii=False), file=file, flush=True)
+            unanswered += _tell(answered)
+            step()
+    _sum_up(unanswered)
+
+
+def _print(answers: Iterator[Answered], *, several: bool) -> None:
+    unanswered = 0
+    for answered in answers:
+        unanswered += _tell(answered)
+        text = answered.prediction.output if answered.prediction else ""
+        click.echo(text.replace("\r", "\\r").replace("\n", "\\n") if several else text)
+    _sum_up(unanswered)
+
+
+def _tell(answered: Answered) -> bool:
+    """Name a row without an answer on standard error; whether it is one."""
+    if answered.prediction is not None:
+        return False
+    say(f"warning: {answered.source}: {answered.problem}; not answered")
+    return True
+
+
+def _sum_up(unanswered: int) -> None:
+    if unanswered:
+        say(f"{unanswered:,} rows were not answered; their lines say so")
+
+
+@contextmanager
+def _bar(*, show: bool) -> Iterator[Any]:
+    """Counts rows on standard error, where that is a terminal."""
+    if not show or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=" rows", file=sys.stderr, leave=False) as bar:
+        yield bar.update

@@ -1,0 +1,1 @@
+"""What answers: trained models, and any Hugging Face model, behind one small interface."""

@@ -1,0 +1,63 @@
+"""Score a trained model once on its test split, next to what the user could have had without it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tinyforge.evaluate.baselines import baselines, score_baselines
+from tinyforge.evaluate.evaluation import Evaluation
+from tinyforge.evaluate.run import evaluate
+from tinyforge.evaluate.verdict import Verdict, judge
+from tinyforge.inference.torch_model import TorchModel
+from tinyforge.recipes.rows import Rows
+from tinyforge.recipes.setup import Setup, load_model
+
+log = logging.getLogger("tinyforge")
+
+
+def judge_model(
+    setup: Setup, model: Any
+) -> tuple[Evaluation | None, dict[str, Evaluation], Verdict]:
+    """The model's scores on the test split, its baselines' scores, and the verdict.
+
+    Args:
+        model: the trained model, adapters merged.
+    """
+    dataset, settings = setup.dataset, setup.settings
+    test = Rows(dataset.store, dataset.test)
+    if not len(test):
+        return None, {}, judge(None, {})
+    how: dict[str, Any] = {
+        "task": setup.task.name, "multi_label": dataset.multi_label, "labels": dataset.labels,
+        "settings": settings.evaluate, "seed": settings.train.seed,
+    }  # fmt: skip
+    log.info(f"judging on {len(test):,} unseen rows")
+    ours = evaluate(_predictor(setup, model), test, **how)
+    scored: dict[str, Evaluation] = {}
+    if settings.evaluate.baselines:
+        found = baselines(
+            setup.task.name, Rows(dataset.store, dataset.train), multi_label=dataset.multi_label,
+            seed=settings.train.seed, untuned=_untuned(setup),
+        )  # fmt: skip
+        scored = score_baselines(
+            found, test, **how, progress=lambda title: log.info(f"baseline: {title}")
+        )
+    return ours, scored, judge(ours, scored)
+
+
+def _predictor(setup: Setup, model: Any) -> TorchModel:
+    return TorchModel.from_loaded(
+        model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name
+    )
+
+
+def _untuned(setup: Setup) -> TorchModel | None:
+    """The model as it was before training, where it can answer at all.
+
+    A model from nothing cannot, and neither can a classifier whose head is new.
+    """
+    if not setup.loaded.pretrained or setup.loaded.new_head:
+        return None
+    fresh = load_model(setup.settings, setup.task.name, setup.dataset, adapters=False)
+    return _predictor(setup, fresh.model)
