@@ -81,14 +81,16 @@ def inspect(
     return inspect_data(data, settings=_settings(None, settings, chosen), model=model is not None)
 
 
-def load(model: str | Path, *, trust_remote_code: bool = False) -> TorchModel:
+def load(
+    model: str | Path, *, trust_remote_code: bool = False, revision: str | None = None
+) -> TorchModel:
     """A model that answers: a run folder, any Hugging Face folder, or a hub id.
 
     ``load("my-model").predict("how are you")`` gives a ``Prediction``; a list gives a list.
     """
     from tinyforge.recipes.load import load as recipe
 
-    return recipe(model, trust_remote_code=trust_remote_code)
+    return recipe(model, trust_remote_code=trust_remote_code, revision=revision)
 
 
 def evaluate(

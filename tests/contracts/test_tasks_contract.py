@@ -128,6 +128,7 @@ def test_state_travels_as_json_and_comes_back_the_same(key: str) -> None:
     model, task = built(key)
     task.max_length = 17
     state = json.loads(json.dumps(task.state()))
+    assert state == task.state()
     again = task_from_state(state, CASES[key].tokenizer(), model.config)
     assert again.state() == task.state()
     assert (again.name, again.family) == (task.name, task.family)

@@ -67,15 +67,11 @@ def test_equals_the_models_own_loss_times_units(name: str) -> None:
     theirs.backward()
     expected = gradients(model)
     ours = task.loss(model, batch)
-    assert losses.way_of(model, *_parts(task, model, batch)) == "fused"
+    assert losses.way_of(model, *_shifted(task, batch)) == "fused"
     assert ours.dtype == torch.float32
     ours.backward()
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     same_gradients(gradients(model), expected)
-
-
-def _parts(task: Any, model: Any, batch: dict[str, torch.Tensor]) -> Any:
-    return batch, batch["labels"]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "cohere", "t5-tied"])
@@ -87,8 +83,7 @@ def test_three_ways_to_one_number(name: str, way: losses.Way) -> None:
     reference = task.loss(model, batch, label_smoothing=0.1)
     reference.backward()
     expected = gradients(model)
-    losses._ways[model] = way
-    loss = task.loss(model, batch, label_smoothing=0.1)
+    loss = losses.WAYS[way](model, *_shifted(task, batch), 0.1)
     loss.backward()
     torch.testing.assert_close(loss, reference, rtol=1e-5, atol=1e-5)
     same_gradients(gradients(model), expected)
@@ -189,9 +184,50 @@ def test_an_adapted_head_is_left_to_itself(where: str) -> None:
     expected = gradients(model)
     ours = task.loss(model, batch)
     ours.backward()
-    assert losses._ways[model] == "gathered"
+    assert losses.way_of(model, *_shifted(task, batch)) == "gathered"
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     same_gradients(gradients(model), expected)
+
+
+@peft_deprecation
+def test_adapters_put_into_a_model_later_are_noticed() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    model = language_model("llama")
+    task = task_for("llama", model)
+    batch = task.collate(task.encode(EXAMPLES))
+    before = task.loss(model, batch)
+    lora = LoraConfig(r=4, target_modules=["lm_head"], init_lora_weights=False)
+    get_peft_model(model, lora)  # changes the model in place
+    after = task.loss(model, batch)
+    torch.testing.assert_close(after, model(**batch).loss * task.units(task.encode(EXAMPLES)))
+    assert abs(float((after - before).detach())) > 0.1
+
+
+def test_the_models_own_head_is_given_one_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = language_model("llama")
+    task = task_for("llama", model)
+    batch = task.collate(task.encode(EXAMPLES))
+    task.loss(model, batch)
+    shapes: list[torch.Size] = []
+    model.lm_head.register_forward_hook(lambda _, __, logits: shapes.append(logits.shape))
+    task.loss(model, batch)
+    assert shapes == [(1, 1, 300)]
+
+
+@pytest.mark.parametrize("name", ["llama", "t5-tied"])
+def test_trying_out_reads_little_of_a_long_row(name: str) -> None:
+    model = language_model(name)
+    task = task_for(name, model)
+    long = Example(input="how are you " * 20, output="today doing you " * 20)
+    batch = task.collate(task.encode([EXAMPLES[0], long]))
+    widths: list[int] = []
+    head = model.get_output_embeddings()
+    handle = head.register_forward_hook(lambda _, given, __: widths.append(given[0].shape[1]))
+    batch["labels"][0] = -100
+    assert losses.way_of(model, *_shifted(task, batch)) == "fused"
+    assert max(widths) <= losses.TRIAL < batch["labels"].shape[1]
+    handle.remove()
 
 
 def test_many_chunks_are_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

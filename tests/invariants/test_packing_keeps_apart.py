@@ -86,6 +86,9 @@ def test_a_packed_batch_says_where_each_example_begins() -> None:
     assert (batch["labels"][1, lengths[3] :] == -100).all()
     assert int((batch["labels"] != -100).sum()) == task.units([items[0], items[2], items[3]])
     assert "attention_mask" not in batch
+    whole = [Encoded(item.input_ids, item.input_ids) for item in items[:2]]
+    packed = task.collate_packed([whole])
+    assert (packed["labels"] == -100).nonzero()[:, 1].tolist() == [0, lengths[0]]
 
 
 @pytest.mark.parametrize("kind", ["mamba", "bloom", "opt"])

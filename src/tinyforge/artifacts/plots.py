@@ -94,7 +94,7 @@ def whisker_chart(rows: Sequence[Whisker], *, title: str) -> str:
     if not finite:
         return ""
     left, right, row_height, top = 230, 90, 30, 8
-    height = top + row_height * len(finite) + 34
+    height = top + row_height * len(finite) + 44
     marks = ticks(min(row.low for row in finite), max(row.high for row in finite))
     low = min(marks[0], *(row.low for row in finite))
     high = max(marks[-1], *(row.high for row in finite))
@@ -105,7 +105,7 @@ def whisker_chart(rows: Sequence[Whisker], *, title: str) -> str:
         x = x_at(tick)
         parts.append(f'<path class="grid" d="M{x:.1f} {top}V{base}"/>')
         parts.append(_text(x, base + 16, number(tick), "middle"))
-    parts.append(_text((left + _WIDTH - right) / 2, height - 2, title, "middle"))
+    parts.append(_text((left + _WIDTH - right) / 2, height - 8, title, "middle"))
     for i, row in enumerate(finite):
         y = top + row_height * (i + 0.5)
         a, b, x, colour = x_at(row.low), x_at(row.high), x_at(row.value), f"var(--{row.colour})"

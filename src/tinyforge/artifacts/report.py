@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import textwrap
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tinyforge.artifacts.files import write_json, write_text
 from tinyforge.artifacts.model_card import model_card as model_card
 from tinyforge.artifacts.report_page import page_of, systems
 
@@ -23,10 +22,9 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """
     meta = Path(folder) / "tinyforge"
     meta.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
-    _write(meta / "report.json", text + "\n")
-    _write(meta / "report.html", render(report))
-    _write(Path(folder) / "README.md", model_card(report))
+    write_json(meta / "report.json", report)
+    write_text(meta / "report.html", render(report))
+    write_text(Path(folder) / "README.md", model_card(report))
 
 
 def render(report: Mapping[str, Any]) -> str:
@@ -72,13 +70,3 @@ def _line(system: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[str, st
     if not score:
         return system["title"], "–", "", system["time"]
     return system["title"], score["text"], score["interval"], system["time"]
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step, durably."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(text.encode("utf-8", "replace"))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

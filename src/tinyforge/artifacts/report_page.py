@@ -156,7 +156,7 @@ def _value(value: Any) -> str:
 
 
 def _count(value: int) -> str:
-    for size, name in ((1_000_000_000, "billion"), (1_000_000, "million"), (1_000, "thousand")):
+    for size, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value >= size:
             return f"{value / size:.1f} {name}"
     return str(value)

@@ -66,6 +66,7 @@ def predict(
     """
     _check_source(texts, source)
     _check_stream(stream, as_json, output)
+    _check_output(output, source)
     settings = _settings(texts, stop, trust_remote_code, overrides, flags)
 
     from tinyforge.recipes.questions import given_texts, read_questions
@@ -83,12 +84,13 @@ def predict(
 
     answers = recipe(loaded, questions, settings.generate)
     if output is not None:
-        with _appended(Path(output), source) as file:
-            _write(answers, file)
+        with _growing(Path(output)) as file:
+            counts = _write(answers, file)
     elif as_json:
-        _write(answers, sys.stdout, bar=source is not None)
+        counts = _write(answers, sys.stdout, bar=source is not None)
     else:
-        _print(answers, several=source is not None or len(texts) > 1)
+        counts = _print(answers, several=source is not None or len(texts) > 1)
+    _sum_up(*counts)
 
 
 def _check_source(texts: tuple[str, ...], source: str | None) -> None:
@@ -152,20 +154,25 @@ def _stream(model: TorchModel, questions: Questions, settings: Settings) -> None
         click.echo()
 
 
+def _check_output(output: str | None, source: str | None) -> None:
+    if output is None:
+        return
+    path = Path(output)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "this is a folder" if path.is_dir() else "the folder around it does not exist"
+        raise FolderError(what, where="--output", value=output, fix="Name a file")
+    if source is not None and path.exists() and Path(source).exists() and path.samefile(source):
+        raise SettingError(
+            "the answers would replace the rows", where="--output", value=output,
+            fix="Name another file",
+        )  # fmt: skip
+
+
 @contextmanager
-def _appended(path: Path, source: str | None) -> Iterator[TextIO]:
+def _growing(path: Path) -> Iterator[TextIO]:
     """A file that grows line by line beside ``path`` and takes its place at the end."""
     part = path.with_name(path.name + ".part")
-    if source is not None and Path(source).exists() and path.exists() and path.samefile(source):
-        raise SettingError("the answers would replace the rows", where="--output", value=str(path))
-    try:
-        file = part.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    except OSError as error:
-        raise FolderError(
-            f"the file cannot be written: {error.strerror}", where=str(part),
-            fix="Give another --output",
-        ) from None  # fmt: skip
-    with file:
+    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         try:
             yield file
         except BaseException:
@@ -174,23 +181,25 @@ def _appended(path: Path, source: str | None) -> Iterator[TextIO]:
     part.replace(path)
 
 
-def _write(answers: Iterator[Answered], file: TextIO, *, bar: bool = True) -> None:
-    unanswered = 0
+def _write(answers: Iterator[Answered], file: TextIO, *, bar: bool = True) -> tuple[int, int]:
+    done = unanswered = 0
     with _bar(show=bar) as step:
         for answered in answers:
             print(json.dumps(answered.to_json(), ensure_ascii=False), file=file, flush=True)
+            done += 1
             unanswered += _tell(answered)
             step()
-    _sum_up(unanswered)
+    return done, unanswered
 
 
-def _print(answers: Iterator[Answered], *, several: bool) -> None:
-    unanswered = 0
+def _print(answers: Iterator[Answered], *, several: bool) -> tuple[int, int]:
+    done = unanswered = 0
     for answered in answers:
+        done += 1
         unanswered += _tell(answered)
         text = answered.prediction.output if answered.prediction else ""
         click.echo(text.replace("\r", "\\r").replace("\n", "\\n") if several else text)
-    _sum_up(unanswered)
+    return done, unanswered
 
 
 def _tell(answered: Answered) -> bool:
@@ -201,9 +210,13 @@ def _tell(answered: Answered) -> bool:
     return True
 
 
-def _sum_up(unanswered: int) -> None:
+def _sum_up(rows: int, unanswered: int) -> None:
+    if rows and rows == unanswered:
+        raise DataError(
+            "no row could be answered", value=f"{rows:,} rows", fix="See the reasons above"
+        )
     if unanswered:
-        say(f"{unanswered:,} rows were not answered; their lines say so")
+        say(f"{unanswered:,} of {rows:,} rows were not answered; their lines say so")
 
 
 @contextmanager

@@ -80,6 +80,7 @@ def load_dataset(
     seed: int,
     work: Path,
     rejected: Path | None = None,
+    training: bool = True,
 ) -> Dataset:
     """Read all rows, turn bad ones away, find duplicates and split leak-safe.
 
@@ -90,6 +91,8 @@ def load_dataset(
         seed: equal seeds give equal splits.
         work: folder for the store; it is made, and must stay as long as the result is used.
         rejected: where rejected rows are written as JSON Lines.
+        training: False takes all rows as they are, for judging a model on them: labels are not
+            checked, near-duplicates are not looked for, and all rows come as ``train``.
 
     Raises:
         DataError: too few rows are left, or they do not fit the task.
@@ -105,21 +108,24 @@ def load_dataset(
     report = DataReport(task, facts)
     given = [(path, part) for part, path in enumerate((settings.validation, settings.test), 1)]
     sources = [(source, 0), *((path, part) for path, part in given if path is not None)]
-    intake = Intake(task, settings, work, report)
+    intake = Intake(task, settings, work, report, check_labels=training)
     store = take_in(sources, columns, intake, rejected)
     scratch = work / "duplicates"
     clusters = find_clusters(
         intake.texts,
         lambda row: compared_text(store[row]),
         intake.characters,
-        settings.near_duplicate,
+        settings.near_duplicate if training else 1.0,
         scratch,
     )
     shutil.rmtree(scratch, ignore_errors=True)
     _count_duplicates(report, intake, clusters, store)
     report.notes += clusters.notes
     plain = task == "language-model" and is_plain_text(source, settings)
-    split = _split(intake, clusters, settings, report, store, seed=seed, plain=plain)
+    if training:
+        split = _split(intake, clusters, settings, report, store, seed=seed, plain=plain)
+    else:
+        split = Split(np.arange(len(store)), nowhere(), nowhere(), nowhere())
     if not len(split.train):
         raise DataError(
             "no training rows are left: all of them repeat rows of the given files",
@@ -127,6 +133,8 @@ def load_dataset(
             fix="Give other rows, or keep them with --set data.keep_leaks=true",
         )
     labels = _labels(intake, split, report) if task == "classify" else ()
+    if training and task == "classify":
+        _check_labels(labels, report)
     report.notes += split.notes
     report.split = {part: len(getattr(split, part)) for part in (*PARTS, "dropped")}
     report.fingerprint = _fingerprint(intake, split, settings, report, seed)
@@ -189,7 +197,8 @@ def _split(
         kept = without_repeats(pool, validation, test, cluster)
         pool, validation, dropped = kept.train, kept.validation, kept.dropped
         if len(dropped):
-            report.notes.append(f"{len(dropped):,} of these rows are left out of training")
+            who = "training" if settings.validation is None else "training and validation"
+            report.notes.append(f"{len(dropped):,} {who} rows like them are left out")
     shares = {
         "validation_share": 0.0 if settings.validation is not None else settings.validation_share,
         "test_share": 0.0 if settings.test is not None else settings.test_share,
@@ -219,7 +228,7 @@ def _contiguous(
     pool: Indices, intake: Intake, cluster: NDArray[np.int64], shares: dict[str, float]
 ) -> Split:
     """The end of each text file is held out; small files are taken together."""
-    files = intake.file[pool]
+    files = intake.file[pool].astype(np.int64)
     sizes = np.bincount(files)
     files[sizes[files] < SMALLEST] = -1
     return merge(
@@ -250,17 +259,19 @@ def _labels(intake: Intake, split: Split, report: DataReport) -> tuple[str, ...]
                 f"{len(unseen)} labels of the {part} rows never stand in training: {listed} "
                 f"({rows:,} rows)"
             )
-    if (len(labels) < 2 and report.columns["multi_label"] is False) or not labels:
-        raise DataError(
-            f"there is only one label, {labels[0]!r}; nothing can be told apart"
-            if labels
-            else "no row has a label",
-            where=report.files[0].source,
-            fix="Give rows with at least two labels, or name the label column with "
-            "--set data.output=NAME",
-        )
     report.labels = {part: {k: counts[part].get(k, 0) for k in labels} for part in PARTS}
     return labels
+
+
+def _check_labels(labels: tuple[str, ...], report: DataReport) -> None:
+    if len(labels) >= (1 if report.columns["multi_label"] else 2):
+        return
+    raise DataError(
+        f"there is only one label, {labels[0]!r}" if labels else "no row has a label",
+        where=report.files[0].source,
+        fix="Give rows with at least two labels, or name the label column with "
+        "--set data.output=NAME",
+    )
 
 
 def _fingerprint(

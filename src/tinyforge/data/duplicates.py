@@ -113,9 +113,9 @@ class _Search:
     def run(self, threshold: float, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Cluster the texts in ``among``; the number of its first text for each text."""
         roots = np.arange(self.count, dtype=np.int64)
-        for band in self.signatures.bands:
-            members = np.flatnonzero(among)
-            for first, second in _candidates(members, np.asarray(band)[members]):
+        members = np.flatnonzero(among)
+        for keys in self.signatures.bands():
+            for first, second in _candidates(members, keys[members]):
                 for start in range(0, len(first), _SLICE):
                     part = slice(start, start + _SLICE)
                     self._join(first[part], second[part], threshold, roots)

@@ -65,10 +65,6 @@ class EncodedStore(Sequence[Encoded]):
         """Where the example with this number stands in the user's data."""
         return self._examples[int(self._indices[index])].source
 
-    def first_of(self, row: int) -> int:
-        """The number that row ``row`` of the uncut store, or its first piece, has here."""
-        return row
-
     def limit(self, task: Task, max_length: int, max_output_length: int) -> EncodedStore:
         """The same examples within the limits (tokens); what is too long is cut when read.
 
@@ -117,17 +113,12 @@ class _Pieces(EncodedStore):
         self._row = np.repeat(np.arange(len(lengths)), counts)
         first = np.cumsum(counts) - counts
         self._start = (np.arange(len(self._row)) - first[self._row]) * (size - 1)
-        self._first = first
         self._size = size
         pieces = np.minimum(lengths[self._row] - self._start, size).astype(np.int32)
         super().__init__(
             whole._data, whole._examples, whole._indices[self._row], (pieces, pieces, pieces)
         )
         self._inputs = whole._inputs
-
-    def first_of(self, row: int) -> int:
-        """The number of the first piece of a document."""
-        return int(self._first[row])
 
     def _whole(self, row: int) -> Encoded:
         encoded = super()._whole(int(self._row[row]))

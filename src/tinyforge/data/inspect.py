@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tinyforge.config.data import DataSettings
 from tinyforge.data.dataset import Dataset
-from tinyforge.data.encode import EncodedStore, Lengths, choose_lengths, encode
+from tinyforge.data.encode import Lengths, choose_lengths, encode
 from tinyforge.data.render import render
 from tinyforge.data.report import DataReport
 from tinyforge.data.survey import Survey
@@ -75,7 +75,9 @@ class XRay:
         learnt: for each token whether it carries loss.
         labels: the labels to learn (classification).
         answer_start: where in ``tokens`` the answer's own sequence begins (encoder-decoder).
-        ends: whether the last learnt token is an end token; None for classification.
+        length: how many tokens there are in all; the lists stop at 400.
+        ends: whether an end token is learnt last (of a document: in its last piece); None for
+            classification.
         cut: tokens that the default limits remove.
     """
 
@@ -87,6 +89,7 @@ class XRay:
     learnt: list[bool]
     labels: list[str]
     answer_start: int | None
+    length: int
     ends: bool | None
     cut: int
 
@@ -155,7 +158,7 @@ def inspect(
     folder = dataset.store.data.path.parent
     whole = encode(dataset.store, rows, task, work=folder, name="inspect")
     limits = choose_lengths([whole], task, settings or DataSettings(), model_max)
-    sides = [("input", whole.input_lengths)]
+    sides = [("text" if limits.in_pieces else "input", whole.input_lengths)]
     if task.family == "encoder-decoder" and task.name != "classify":
         sides.append(("output", whole.label_lengths))
     lengths = [
@@ -165,7 +168,7 @@ def inspect(
     shown = _spread(len(rows), samples)
     limited = whole.limit(task, limits.max_length, limits.max_output_length)
     xrays = [
-        _xray(dataset.store[int(rows[row])], task, limited[limited.first_of(row)])
+        _xray(dataset.store[int(rows[row])], task, whole[row] if limits.in_pieces else limited[row])
         for row in shown.tolist()
     ]
     return Inspection(why, dataset.report, looked, lengths, _limit_facts(limits), xrays)
@@ -237,7 +240,7 @@ def _limit_facts(limits: Lengths) -> dict[str, Any]:
 
 
 def _xray(example: Example, task: Task, encoded: Encoded) -> XRay:
-    """``encoded`` is the example within the limits; of a document, its first piece."""
+    """``encoded`` is the example within the limits; a document is shown whole."""
     ids = encoded.input_ids.tolist()
     labels = encoded.labels.tolist()
     learnt = [False] * len(ids)
@@ -266,6 +269,7 @@ def _xray(example: Example, task: Task, encoded: Encoded) -> XRay:
         tokens=[str(token) for token in tokens],
         learnt=learnt[:_XRAY_TOKENS],
         labels=names,
+        length=len(ids),
         answer_start=start,
         ends=ends,
         cut=encoded.cut_input + encoded.cut_output,

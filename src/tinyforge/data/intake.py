@@ -42,13 +42,22 @@ class Intake:
         part: 0 for the training source, 1 for the validation file, 2 for the test file.
         labels: the names of the label numbers, in order of appearance.
         label_of: int64, each row's label number (a multi-label row's rarest), or 0.
-        file: int64, the number of the file that each row comes from.
-        group: int64, the number of each row's group, -1 for none.
-        time: float64, each row's time, 0 for none.
+        file: int32, the number of the file that each row comes from.
+        group: int64, the number of each row's group, -1 for none; empty without a group column.
+        time: float64, each row's time, 0 for none; empty without a time column.
     """
 
-    def __init__(self, task: str, settings: DataSettings, work: Path, report: DataReport) -> None:
+    def __init__(
+        self,
+        task: str,
+        settings: DataSettings,
+        work: Path,
+        report: DataReport,
+        *,
+        check_labels: bool = True,
+    ) -> None:
         self.task, self.settings, self.report = task, settings, report
+        self.check_labels = check_labels
         self.characters = 0
         self.digest = hashlib.sha256()
         self.reasons: Counter[str] = Counter()
@@ -59,7 +68,7 @@ class Intake:
         self._part, self._label_counts, self._labels = array("b"), array("i"), array("i")
         self._group, self._time = array("q"), array("d")
         self._files: dict[str, int] = {}
-        self._file = array("q")
+        self._file = array("i")
         self._writer = StoreWriter(work / "examples.bin")
 
     def add_source(self, source: Any, columns: Columns, part: int, rejected: IO[bytes]) -> None:
@@ -105,13 +114,14 @@ class Intake:
             self._label_counts.append(len(names))
             for name in names:
                 self._labels.append(self._numbers.setdefault(name, len(self._numbers)))
-            if len(self._numbers) > 10 * _MOST_LABELS:
+            if self.check_labels and len(self._numbers) > 10 * _MOST_LABELS:
                 raise self._too_many_labels()
-        group = -1
-        if example.group is not None:
-            group = self._groups.setdefault(example.group, len(self._groups))
-        self._group.append(group)
-        self._time.append(0.0 if example.time is None else time_key(example.time))
+        if self.settings.group is not None:
+            group = example.group
+            number = -1 if group is None else self._groups.setdefault(group, len(self._groups))
+            self._group.append(number)
+        if self.settings.time is not None:
+            self._time.append(0.0 if example.time is None else time_key(example.time))
 
     def _reject(self, bad: Rejected, nth: int, file: IO[bytes]) -> None:
         line = {
@@ -168,11 +178,12 @@ class Intake:
         self.rows: NDArray[np.uint64] = np.frombuffer(self._row_hashes, dtype=np.uint64)
         self.part: NDArray[np.int8] = np.frombuffer(self._part, dtype=np.int8)
         self.group: NDArray[np.int64] = np.frombuffer(self._group, dtype=np.int64)
-        self.file: NDArray[np.int64] = np.array(self._file, dtype=np.int64)
+        self.file: NDArray[np.int32] = np.frombuffer(self._file, dtype=np.int32)
         self.time: NDArray[np.float64] = np.frombuffer(self._time, dtype=np.float64)
         self.labels = list(self._numbers)
         if self.task == "classify":
-            self._check_labels()
+            if self.check_labels:
+                self._check_labels()
             self.label_of = self._strata()
         else:
             self.label_of = np.zeros(len(self.part), dtype=np.int64)

@@ -113,8 +113,12 @@ def _lengths(inspection: Mapping[str, Any]) -> Iterator[str]:
             f"longest {facts['longest']:,} ({facts['rows']:,} rows measured)"
         )
         most = max((count for _, count in facts["histogram"]), default=1) or 1
-        low = 0
+        low, begun = 0, False
         for high, count in facts["histogram"]:
+            begun = begun or count > 0
+            if not begun:
+                low = high + 1
+                continue
             bar = "#" * round(_BAR * count / most)
             yield f"  {low:>6,} to {high:>6,} {count:>9,} {bar}".rstrip()
             low = high + 1
@@ -153,12 +157,15 @@ def _xrays(samples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for sample in samples:
         yield ""
         yield sample["where"]
-        yield f"  text: {_shown(sample['text'])}"
+        if sample["text"]:
+            yield f"  text: {_shown(sample['text'])}"
         if sample["labels"] or sample["ends"] is None:
             yield f"  to learn: {', '.join(sample['labels']) or 'no label'}"
         else:
             yield f"  answer: {_shown(sample['answer'])}"
         yield from _tokens(sample)
+        if sample["length"] > len(sample["ids"]):
+            yield f"  {sample['length']:,} tokens in all"
         if sample["ends"] is not None:
             yield f"  end token learnt: {'yes' if sample['ends'] else 'no'}"
         if sample["cut"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ SHINGLE = 5
 
 _BATCH_CHARACTERS = 200_000
 _LARGE = 200_000_000
+_MANY = 500_000
 _CACHED_SHINGLES = 4_000_000
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -78,18 +80,20 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 class Signatures:
-    """MinHash signatures of many texts, on disk.
+    """MinHash signatures of many texts.
+
+    The keys of the bands lie on disk, a file a band. Of the hash values only the lowest byte is
+    kept in memory, for estimates: of all, or of 64 or 32 where there are very many texts.
 
     Args:
         texts: the texts, one after the other.
         count: how many.
         characters: their characters together, about; a very large amount gets shorter signatures.
         threshold: the Jaccard similarity from which pairs have to be found.
-        folder: where the two files go.
+        folder: where the files go.
 
     Attributes:
-        bands: uint64, shape (bands, count): equal keys make a pair a candidate.
-        bytes: uint8, shape (count, values): the lowest byte of every hash value.
+        bytes: uint8, shape (count, values kept).
     """
 
     def __init__(
@@ -97,25 +101,31 @@ class Signatures:
     ) -> None:
         values = 64 if characters > _LARGE else 128
         rows = band_rows(threshold, values)
-        bands = values // rows
+        kept = min(values, 128 if count < _MANY else 64 if count < 2 * _MANY else 32)
+        self.bytes = np.empty((count, kept), dtype=np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
-        self.bands = np.memmap(folder / "bands.bin", np.uint64, "w+", shape=(bands, count))
-        self.bytes = np.memmap(folder / "signatures.bin", np.uint8, "w+", shape=(count, values))
+        self._paths = [folder / f"band-{band}.bin" for band in range(values // rows)]
         random = np.random.Generator(np.random.PCG64(20_240_101))
         multiply = random.integers(0, 2**31, values, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
         add = random.integers(0, 2**32, values, dtype=np.uint32)
         position = 0
-        for batch in _batches(texts):
-            signature = minhash(*shingles(batch), multiply, add)
-            end = position + len(batch)
-            self.bytes[position:end] = signature.astype(np.uint8)
-            for band in range(bands):
-                part = signature[:, band * rows : (band + 1) * rows].astype(np.uint64)
-                key = np.full(len(batch), band, dtype=np.uint64)
-                for column in range(rows):
-                    key = _mix(key * _FACTOR + part[:, column])
-                self.bands[band, position:end] = key
-            position = end
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("wb")) for path in self._paths]
+            for batch in _batches(texts):
+                signature = minhash(*shingles(batch), multiply, add)
+                end = position + len(batch)
+                self.bytes[position:end] = signature[:, :kept].astype(np.uint8)
+                position = end
+                for band, file in enumerate(files):
+                    part = signature[:, band * rows : (band + 1) * rows].astype(np.uint64)
+                    key = np.full(len(batch), band, dtype=np.uint64)
+                    for column in range(rows):
+                        key = _mix(key * _FACTOR + part[:, column])
+                    file.write(key.tobytes())
+
+    def bands(self) -> Iterator[NDArray[np.uint64]]:
+        """The keys of each band: shape (count,). Equal keys make a pair a candidate."""
+        return (np.fromfile(path, dtype=np.uint64) for path in self._paths)
 
     def estimate(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
         """Estimated Jaccard similarity of pairs."""

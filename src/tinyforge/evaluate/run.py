@@ -149,9 +149,9 @@ def _answer(
         started = time.monotonic()
         if task != "language-model":
             answers.predictions += [_light(p) for p in predictor.predict_examples(chunk)]
-        answers.seconds += time.monotonic() - started
         if measure is not None:
             answers.likelihoods += measure(chunk)
+        answers.seconds += time.monotonic() - started
         if progress is not None:
             progress(min(start + _CHUNK, len(rows)), len(rows))
     return answers

@@ -17,7 +17,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.inference.batching import by_length
-from tinyforge.inference.detokenize import AnswerText, decode
+from tinyforge.inference.detokenize import INCOMPLETE, AnswerText, decode
 from tinyforge.inference.modes import answering, on_device, plain_model
 from tinyforge.inference.sampling import Choice, generators
 from tinyforge.inference.streaming import TokenQueue, tokens_from
@@ -36,7 +36,7 @@ NEUTRAL: dict[str, Any] = {
     "do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0,
     "epsilon_cutoff": 0.0, "eta_cutoff": 0.0, "repetition_penalty": 1.0, "length_penalty": 1.0,
     "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0, "min_length": 0, "min_new_tokens": 0,
+    "encoder_no_repeat_ngram_size": 0, "min_new_tokens": 0,
     "early_stopping": False, "num_return_sequences": 1, "use_cache": True,
     "return_dict_in_generate": False, "output_scores": False, "output_logits": False,
 }  # fmt: skip
@@ -172,19 +172,20 @@ class Writer:
         """An answer's text, how many tokens it took, and why it ended."""
         end = next((at for at, token in enumerate(ids) if token in self._ends), None)
         body = ids if end is None else ids[:end]
-        text = self._text(prompt, settings)
-        said = ""
-        if settings.stop:  # token by token: the first stop string to be complete ends the answer
-            for count, token in enumerate(body, start=1):
-                said += text.push([token])
-                if text.stopped:
-                    return said + text.finish(), count, "stop"
-        else:
-            said = text.push(body)
+        if not settings.stop:
+            text = self._text(prompt, settings)
+            said = text.push(body) + text.finish()
+            if INCOMPLETE not in said:
+                return said, *_ending(ids, end)
+        # Token by token, as streamed: the first stop string to be complete ends the answer, and
+        # bytes that are no character must not change what was said before them.
+        text, said = self._text(prompt, settings), ""
+        for count, token in enumerate(body, start=1):
+            said += text.push([token])
+            if text.stopped:
+                return said + text.finish(), count, "stop"
         said += text.finish()
-        if text.stopped or end is not None:
-            return said, len(body) + (end is not None), "stop"
-        return said, len(ids), "length"
+        return (said, len(body), "stop") if text.stopped else (said, *_ending(ids, end))
 
     def _run(
         self,
@@ -279,6 +280,11 @@ class _Halt(StoppingCriteria):  # type: ignore[misc]
                 text = decode(self._tokenizer, tail)
                 done[row] = any(stop in text for stop in self._stops)
         return done
+
+
+def _ending(ids: Sequence[int], end: int | None) -> tuple[int, str]:
+    """How many tokens were written, an end token included, and why no more."""
+    return (len(ids), "length") if end is None else (end + 1, "stop")
 
 
 def _mean_probability(total: float, count: int) -> float | None:

@@ -238,7 +238,9 @@ class TorchModel:
             )  # fmt: skip
         return example
 
-    def _answer(self, examples: Sequence[Example], settings: GenerateSettings) -> list[Prediction]:
+    def _answer(
+        self, examples: Sequence[Example], settings: GenerateSettings, *, once: bool = False
+    ) -> list[Prediction]:
         if not examples:
             return []
         encoded = self._encode(examples)
@@ -260,7 +262,9 @@ class TorchModel:
         encoded: list[Encoded] = self.task.encode([unanswered(example) for example in examples])
         return encoded
 
-    def _classify(self, encoded: Sequence[Encoded], settings: GenerateSettings) -> list[Prediction]:
+    def _classify(
+        self, encoded: Sequence[Encoded], settings: GenerateSettings, once: bool
+    ) -> list[Prediction]:
         limit = self._limit or UNBOUNDED_LENGTH
         items = [self.task.cut(item, limit, limit) for item in encoded]
         self._note_cuts(items, once=once)

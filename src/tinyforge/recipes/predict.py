@@ -40,7 +40,11 @@ class Answered:
         if self.prediction is None:
             return {"input": self.input, "output": None, "error": f"{self.source}: {self.problem}"}
         p = self.prediction
-        plain: dict[str, Any] = {"input": self.input, "output": p.output, "confidence": p.confidence}
+        plain: dict[str, Any] = {
+            "input": self.input,
+            "output": p.output,
+            "confidence": p.confidence,
+        }
         if p.scores:
             plain |= {"labels": list(p.labels), "scores": dict(p.scores)}
         return plain | {"finish_reason": p.finish_reason, "model": p.model}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from tinyforge.config.check import check_settings
 from tinyforge.config.defaults import Facts, resolve
@@ -68,10 +68,11 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         seed=settings.train.seed, work=work, rejected=rejected,
     )  # fmt: skip
     loaded = load_model(settings, name, dataset)
-    task = build_task(
-        name, tokenizer=loaded.tokenizer, config=loaded.model.config, labels=dataset.labels,
-        multi_label=dataset.multi_label, settings=settings,
+    check_settings(
+        settings, task=name, family=loaded.family, pretrained=loaded.pretrained,
+        multi_label=dataset.multi_label, model_type=loaded.model.config.model_type,
     )  # fmt: skip
+    task = make_task(settings, name, dataset, loaded)
     whole = encode(dataset.store, dataset.train, task, work=work, name="train")
     held = dataset.validation[:VALIDATION_ROWS]
     check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
@@ -79,8 +80,7 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
     )
     check_lengths(lengths, settings.data)
-    settings, reasons = resolve(settings, _facts(name, loaded, settings, whole))
-    check_settings(settings, task=name, family=loaded.family, pretrained=loaded.pretrained)
+    settings, reasons = resolve(settings, _facts(settings, dataset, loaded, whole, lengths))
     limits = (task, lengths.max_length, lengths.max_output_length)
     return Setup(
         settings=settings, reasons=[why, *loaded.notes, *reasons], survey=seen, dataset=dataset,
@@ -115,17 +115,24 @@ def _texts(dataset: Dataset, prefix: str | None) -> Callable[[], Iterable[str]]:
     return texts
 
 
-def _facts(task: str, loaded: Loaded, settings: Settings, training: EncodedStore) -> Facts:
-    lengths = training.input_lengths + (
-        training.label_lengths if loaded.family == "encoder-decoder" else 0
-    )
+def _facts(
+    settings: Settings, dataset: Dataset, loaded: Loaded, whole: EncodedStore, lengths: Lengths
+) -> Facts:
+    tokens = whole.input_lengths.astype(np.int64)
+    if loaded.family == "encoder-decoder":
+        tokens = tokens + whole.label_lengths
     return Facts(
-        task=task, family=loaded.family, parameters=loaded.parameters,
-        pretrained=loaded.pretrained, lora=settings.lora.enabled, train_rows=len(training),
-        mean_tokens=float(np.mean(lengths)) if len(lengths) else 0.0,
+        task=dataset.task, family=loaded.family, parameters=loaded.parameters,
+        pretrained=loaded.pretrained, lora=settings.lora.enabled, train_rows=len(whole),
+        mean_tokens=float(np.mean(tokens)), max_length=lengths.max_length,
+        labels=len(dataset.labels), multi_label=dataset.multi_label,
+        validation_rows=len(dataset.validation), accelerator=torch.cuda.is_available(),
     )  # fmt: skip
 
 
-def first(items: Iterable[Any], count: int) -> list[Any]:
-    """The first ``count`` items."""
-    return list(itertools.islice(items, count))
+def make_task(settings: Settings, name: str, dataset: Dataset, loaded: Loaded) -> Task:
+    """The task object for this data set and model."""
+    return build_task(
+        name, tokenizer=loaded.tokenizer, config=loaded.model.config, labels=dataset.labels,
+        multi_label=dataset.multi_label, settings=settings,
+    )  # fmt: skip

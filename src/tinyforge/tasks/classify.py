@@ -36,7 +36,7 @@ class Classify(Saved):
         multi_label: whether a text may have several labels, or none.
         threshold: probability from which a label holds (multi-label).
         prefix: put before every input.
-        max_length, max_output_length, max_new_tokens: limits that the model was trained with.
+        max_length: tokens of the texts that the model was trained with; None: not known.
     """
 
     name = "classify"
@@ -64,8 +64,6 @@ class Classify(Saved):
         self.labels, self.multi_label, self.threshold = tuple(labels), multi_label, threshold
         self.prefix = prefix
         self.max_length = max_length
-        self.max_output_length: int | None = None
-        self.max_new_tokens: int | None = None
         self.family = family_of_config(config.to_dict(), name=config.model_type)
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._pad = tokens.pad_id(tokenizer, config)

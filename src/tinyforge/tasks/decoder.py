@@ -45,7 +45,6 @@ class DecoderTask(Saved, ABC):
     ) -> None:
         self.tokenizer, self.config, self.prefix = tokenizer, config, prefix
         self.max_length, self.max_new_tokens = max_length, max_new_tokens
-        self.max_output_length: int | None = None
         self.end_ids = tokens.end_ids(tokenizer, config)
         self._start = tokens.affixes(tokenizer)[0]
         self._pad = tokens.pad_id(tokenizer, config)

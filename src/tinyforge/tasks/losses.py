@@ -36,7 +36,11 @@ log = logging.getLogger("tinyforge")
 Way = Literal["fused", "gathered", "plain"]
 Inputs = dict[str, Tensor]
 
-_ways: WeakKeyDictionary[Any, Way] = WeakKeyDictionary()
+TRIAL = 64
+"""Positions on which the ways are compared, at most."""
+
+_ways: WeakKeyDictionary[Any, tuple[Way, type]] = WeakKeyDictionary()
+"""Model to way, with the kind of head it was tried out on: adapters may be put around it later."""
 
 
 def token_loss(
@@ -78,12 +82,15 @@ def row_losses(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
 
 def way_of(model: Any, inputs: Inputs, targets: Tensor) -> Way:
     """Which way is used for this model; tried out on the first batch that has a target."""
-    way = _ways.get(model)
-    if way is None:
-        rows = (targets != IGNORED).any(dim=1).nonzero()
-        if not len(rows):
-            return "plain"
-        way = _ways[model] = _choose(model, inputs, targets, int(rows[0]))
+    kind = type(find_head(model))
+    known = _ways.get(model)
+    if known is not None and known[1] is kind:
+        return known[0]
+    places = (targets != IGNORED).nonzero()
+    if not len(places):
+        return "plain"
+    way = _choose(model, _trial(inputs, targets, *places[0].tolist()))
+    _ways[model] = way, kind
     return way
 
 
@@ -191,21 +198,34 @@ def _head(model: Any, module: nn.Module) -> Head:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One row of a batch, on which the ways are compared."""
+    """A little of a batch, on which the ways are compared."""
 
     inputs: Inputs
     targets: Tensor
 
 
-def _choose(model: Any, inputs: Inputs, targets: Tensor, row: int) -> Way:
+def _trial(inputs: Inputs, targets: Tensor, row: int, place: int) -> _Trial:
+    """A stretch of a batch around one position that has a target."""
+    start = max(0, place - TRIAL // 2)
+    here, around = slice(row, row + 1), slice(start, start + TRIAL)
+    two = "decoder_input_ids" in inputs
+
+    def part(name: str, value: Tensor) -> Tensor:
+        of_encoder = two and not name.startswith("decoder")
+        return value[here, :TRIAL] if of_encoder else value[here, around]
+
+    parts = {name: part(name, value) for name, value in inputs.items()}
+    return _Trial(parts, targets[here, around])
+
+
+def _choose(model: Any, trial: _Trial) -> Way:
     """The fastest way that agrees with the plain one."""
     head = find_head(model)
     if head is None:
         log.info("the model names no output head, so its logits are computed at every position")
         return "plain"
-    trial = _Trial({k: v[row : row + 1] for k, v in inputs.items()}, targets[row : row + 1])
-    device = targets.device.type
-    with evaluating(model), torch.no_grad(), torch.autocast(device, enabled=False):
+    exact = torch.autocast(trial.targets.device.type, enabled=False)
+    with evaluating(model), torch.no_grad(), exact:
         if type(head) is nn.Linear and _agrees("fused", model, trial) and _same(model, head, trial):
             return "fused"
         if _agrees("gathered", model, trial):

@@ -95,7 +95,7 @@ def test_a_chat_is_compared_by_its_question_only() -> None:
         return Example(question, answer, messages=messages)
 
     train = [chat("how to bake bread", "use flour"), chat("how to fix a car", "call a mechanic")]
-    asked = Example("bake bread", "call a mechanic", messages=chat("bake bread", "call").messages)
+    asked = chat("bake bread", "call a mechanic, who knows how to fix a car")
     assert answers("instruct", train, asked)["nearest_example"] == "use flour"
 
 

@@ -205,6 +205,35 @@ def test_a_pad_token_is_added_right(tiny, kind):
     assert loaded.model.config.vocab_size == before.config.vocab_size
 
 
+def test_the_end_token_is_never_padding(build):
+    """Many published decoders pad with their end token; then no end would be learnt."""
+    folder = build("llama")
+    tokenizer = load_for_inference(folder).tokenizer
+    assert tokenizer.pad_token == tokenizer.eos_token  # lent: nothing is learnt when answering
+    tokenizer.save_pretrained(folder)
+    for task in ("instruct", "classify"):
+        loaded = load(folder, task)
+        assert loaded.tokenizer.pad_token == "<|pad|>"
+        assert loaded.model.config.pad_token_id == loaded.tokenizer.pad_token_id
+
+
+def test_the_saved_model_stops_at_the_end_token_of_its_tokenizer(build):
+    folder = build("llama")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
+    loaded = load(folder, "instruct")
+    assert loaded.model.generation_config.eos_token_id == [loaded.tokenizer.eos_token_id, 7, 9]
+
+
+def test_a_decoder_whose_tokenizer_names_no_end_token(build):
+    folder = build("llama")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["eos_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    loaded = load(folder, "instruct")
+    assert loaded.tokenizer.eos_token == "<|endoftext|>"
+    assert any("names no end token" in note for note in loaded.notes)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_new_row_is_the_mean_and_ties_hold(stories, tmp_path, tied):
     folder = tmp_path / "stories"

@@ -164,6 +164,15 @@ def test_cutting_takes_the_oldest_turns_first() -> None:
     assert tiny.labels[-1] == task.end_ids[0]
 
 
+def test_wherever_a_chat_is_cut_its_first_token_carries_no_loss() -> None:
+    task = task_with(CHATML)
+    encoded = task.encode([Example(messages=CHAT)])[0]
+    for most in range(2, len(encoded.input_ids)):
+        cut = task.cut(encoded, most, 0)
+        assert cut.labels[0] == IGNORED
+        assert len(cut.input_ids) == most
+
+
 def test_system_message_travels_in_the_state() -> None:
     task = task_with(CHATML, system="be kind")
     again = task_from_state(task.state(), task.tokenizer, task.config)
