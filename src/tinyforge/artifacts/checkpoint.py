@@ -80,6 +80,17 @@ def save_checkpoint(
             raise
 
 
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Put a checkpoint, without its parts, at a second place; linked where the disk can link."""
+    fix = "Free some space, then go on with --resume: the last checkpoint is intact"
+    with disk_errors(target, fix=fix):
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for path in source.iterdir():
+            if path.is_file():
+                _link(path, target / path.name)
+
+
 def _fill(
     folder: Path,
     files: Mapping[str, Tensors],

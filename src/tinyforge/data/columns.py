@@ -247,7 +247,8 @@ class _Reading:
 
     def _instruction_with(self, output: str) -> Columns:
         instruction = self._first(names.INSTRUCTIONS) or ""
-        extra = self._first(("input", "context"), without=(output,)) or ""
+        below = {plain(name): name for name in self.all if name != output}
+        extra = below.get("input") or below.get("context") or ""  # mostly empty is usual here
         middle = f"/{plain(extra)}" if extra else ""
         why = f"{instruction!r}" + (f" with {extra!r} below it" if extra else "")
         roles = {"instruction": instruction, "input": extra, "output": output}

@@ -241,7 +241,7 @@ def _length(
                 fix=f"Set it to {model_max} or less",
             )
         return wanted
-    covering = int(np.quantile(lengths, _COVERED, method="higher")) if len(lengths) else 2
+    covering = int(np.quantile(lengths, _COVERED, method="inverted_cdf")) if len(lengths) else 2
     rounded = max(_MULTIPLE, -(-covering // _MULTIPLE) * _MULTIPLE)
     return rounded if most is None else min(rounded, most)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ class FlatFile:
         self.offsets = offsets
         self._file: BinaryIO = path.open("rb", buffering=0)
         self._lock = threading.Lock()
+        weakref.finalize(self, self._file.close)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -56,10 +58,6 @@ class FlatFile:
             for size in np.diff(self.offsets):
                 yield file.read(int(size))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
 
 class FlatWriter:
     """Writes a ``FlatFile``. Holds 8 bytes a string in memory."""
@@ -69,6 +67,7 @@ class FlatWriter:
         self.path = path
         self._file = io.BufferedWriter(io.FileIO(path, "w"), _BLOCK)
         self._offsets = array("q", [0])
+        weakref.finalize(self, self._file.close)
 
     def append(self, data: bytes) -> None:
         """Write one more string."""

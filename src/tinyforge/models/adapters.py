@@ -73,8 +73,10 @@ def open_adapter(folder: Path, base: Location, *, trust_remote_code: bool) -> tu
         trust_remote_code=trust_remote_code,
         other_head=bool(classes),
     )
-    if not classes:
-        refuse_missing(read.missing, base_folder)
+    body = read.model.base_model_prefix + "."
+    # The adapter brings a classifier's head, and a pooler that was new in training.
+    brought = [k for k in read.missing if not k.startswith(body) or "pooler" in k]
+    refuse_missing([k for k in read.missing if not classes or k not in brought], base_folder)
     return _merged(read.model, tokenizer, folder, set(shapes)), tokenizer, family
 
 

@@ -46,6 +46,7 @@ class Loaded:
         max_positions: tokens a text may have; None: no bound (T5).
         pretrained: False for a scratch model.
         notes: sentences for the user, newly initialised weights among them.
+        new_parts: modules of a pretrained model that are newly initialised, as a new head is.
     """
 
     model: Any
@@ -57,6 +58,7 @@ class Loaded:
     max_positions: int | None
     pretrained: bool
     notes: list[str] = field(default_factory=list)
+    new_parts: list[str] = field(default_factory=list)
 
 
 def family_of(settings: ModelSettings) -> str | None:
@@ -106,6 +108,7 @@ def load_for_training(
     else:
         _check_pretrained(settings, location)
         loaded, new = _pretrained(location, settings, task, labels, multi_label, seed)
+        loaded.new_parts = list(new)
     if location.note:
         loaded.notes.insert(0, location.note)
     if task == "instruct":

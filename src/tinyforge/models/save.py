@@ -46,6 +46,8 @@ def save_model(
     Raises:
         FolderError: the folder cannot be written.
     """
+    from safetensors import SafetensorError
+
     folder = Path(folder)
     plain = merge(model)
     most = max_new_tokens or task_state.get("max_new_tokens")
@@ -60,11 +62,11 @@ def save_model(
             tokenizer.save_pretrained(str(folder))
         text = json.dumps(task_state, ensure_ascii=False, indent=2, sort_keys=True)
         (folder / TASK_FILE).write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise FolderError(
             "the model cannot be saved",
             where=str(folder),
-            value=error.strerror or str(error),
+            value=getattr(error, "strerror", None) or str(error),
             fix="Free space on the disk, or give another --output",
         ) from error
 

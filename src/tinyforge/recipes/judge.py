@@ -47,9 +47,7 @@ def judge_model(
 
 
 def _predictor(setup: Setup, model: Any) -> TorchModel:
-    return TorchModel.from_loaded(
-        model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name
-    )
+    return TorchModel.from_loaded(model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name)
 
 
 def _untuned(setup: Setup) -> TorchModel | None:
@@ -57,7 +55,7 @@ def _untuned(setup: Setup) -> TorchModel | None:
 
     A model from nothing cannot, and neither can a classifier whose head is new.
     """
-    if not setup.loaded.pretrained or setup.loaded.new_head:
+    if not setup.loaded.pretrained or setup.loaded.new_parts:
         return None
     fresh = load_model(setup.settings, setup.task.name, setup.dataset, adapters=False)
     return _predictor(setup, fresh.model)

@@ -74,9 +74,9 @@ def _sentences_of(paragraph: str) -> Iterator[str]:
         whole = re.match(r"\W*[A-Z]", sentence) and sentence.rstrip("\"')").endswith(tuple(".!?:;"))
         words = [word.strip(".,;:!?\"'()[]*`-").lower() for word in sentence.split()]
         few_letters = sum(len(word) == 1 for word in words)
-        if whole and FEWEST_WORDS <= len(words) <= MOST_WORDS and few_letters <= 2:
-            if all(_WORD.fullmatch(word) for word in words):
-                yield " ".join(words)
+        plain = few_letters <= 2 and all(_WORD.fullmatch(word) for word in words)
+        if whole and plain and FEWEST_WORDS <= len(words) <= MOST_WORDS:
+            yield " ".join(words)
 
 
 def split(found: Sequence[str], held_out: int, seed: int) -> tuple[list[str], list[str]]:

@@ -17,9 +17,11 @@ from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
 from tinyforge.data.encode import EncodedStore, Lengths, check_lengths, choose_lengths, encode
 from tinyforge.data.survey import Survey, survey
+from tinyforge.errors import SettingError
 from tinyforge.models.load import Loaded, family_of, load_for_training
 from tinyforge.recipes.decide import choose_task
 from tinyforge.tasks import build_task
+from tinyforge.tasks.packing import keeps_apart
 
 if TYPE_CHECKING:
     from tinyforge.tasks.base import Task
@@ -28,6 +30,9 @@ log = logging.getLogger("tinyforge")
 
 VALIDATION_ROWS = 2_000
 """Validation during training looks at no more rows than this, always the same ones."""
+
+ROOM = 16
+"""Tokens that an answer may be longer than the longest one in training."""
 
 
 @dataclass
@@ -80,11 +85,13 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
     )
     check_lengths(lengths, settings.data)
+    _tell_limits(task, lengths, whole)
     settings, reasons = resolve(settings, _facts(settings, dataset, loaded, whole, lengths))
+    settings, more = _pack_only_where_kept_apart(settings, loaded, task)
     limits = (task, lengths.max_length, lengths.max_output_length)
     return Setup(
-        settings=settings, reasons=[why, *loaded.notes, *reasons], survey=seen, dataset=dataset,
-        loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
+        settings=settings, reasons=[why, *loaded.notes, *reasons, *more], survey=seen,
+        dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
         validation=check.limit(*limits) if check else None,
     )  # fmt: skip
 
@@ -136,3 +143,36 @@ def make_task(settings: Settings, name: str, dataset: Dataset, loaded: Loaded) -
         name, tokenizer=loaded.tokenizer, config=loaded.model.config, labels=dataset.labels,
         multi_label=dataset.multi_label, settings=settings,
     )  # fmt: skip
+
+
+def _tell_limits(task: Any, lengths: Lengths, whole: EncodedStore) -> None:
+    """What the task must know to cut and to stop as in training; it travels with the model."""
+    task.max_length = lengths.max_length
+    if task.name == "classify":
+        return
+    if task.family == "encoder-decoder":
+        task.max_output_length = lengths.max_output_length
+    if task.name != "language-model":
+        answers = int(whole.learnt.max(initial=1))
+        task.max_new_tokens = min(answers + ROOM, max(lengths.max_output_length, ROOM))
+
+
+def _pack_only_where_kept_apart(
+    settings: Settings, loaded: Loaded, task: Any
+) -> tuple[Settings, list[str]]:
+    """Settings in which rows are packed only if this model's attention keeps them apart.
+
+    Raises:
+        SettingError: the user asked for packing and the model cannot.
+    """
+    if not settings.train.pack or keeps_apart(loaded.model, task):
+        return settings, []
+    if "pack" in settings.train.model_fields_set:
+        raise SettingError(
+            "this model mixes up rows that are packed into one sequence",
+            where="train.pack", value=loaded.name, fix="Leave it out",
+        )  # fmt: skip
+    train = settings.train.model_copy(update={"pack": False})
+    train.model_fields_set.discard("pack")
+    reason = "train.pack = false: this model would mix up rows packed into one sequence"
+    return settings.model_copy(update={"train": train}), [reason]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import logging
 import shutil
 import time
@@ -12,25 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyforge.artifacts.files import read_json, write_json
-from tinyforge.artifacts.manifest import write_manifest
-from tinyforge.artifacts.report import write_report
+from tinyforge.artifacts.report import summary, write_report
 from tinyforge.artifacts.run_folder import RunFolder, open_run
+from tinyforge.config.names import explicit, value_of
 from tinyforge.config.settings import Settings
 from tinyforge.data.batch import evaluation_batches, training_batches
 from tinyforge.errors import ConditionError
-from tinyforge.evaluate.report import summary
+from tinyforge.evaluate.report import build_report
 from tinyforge.inference.validation import classification_validation, loss_validation
 from tinyforge.models.lora import merge
 from tinyforge.models.save import save_model
-from tinyforge.recipes.judge import judge_run
-from tinyforge.recipes.machine import versions
+from tinyforge.recipes.judge import judge_model
+from tinyforge.recipes.machine import describe_machine
 from tinyforge.recipes.setup import Setup, set_up
 from tinyforge.train.fit import fit
 from tinyforge.train.precision import forward_precision
 
 if TYPE_CHECKING:
-    from tinyforge.train.fit import Outcome
-    from tinyforge.train.hooks import Listener
+    from tinyforge.evaluate.evaluation import Evaluation
+    from tinyforge.evaluate.verdict import Verdict
+    from tinyforge.train.hooks import Listener, Outcome
 
 log = logging.getLogger("tinyforge")
 
@@ -51,6 +52,15 @@ class Run:
     def verdict(self) -> str:
         """``better``, ``not better`` or ``cannot tell``."""
         return str(self.report["verdict"]["word"])
+
+    def require_better(self) -> None:
+        """Raises ConditionError unless the verdict is ``better``."""
+        if self.verdict != "better":
+            raise ConditionError(
+                f"the verdict is {self.verdict!r}, and you asked for better",
+                where=str(self.output_dir / "tinyforge" / "report.html"),
+                fix="Read there what would help",
+            )
 
     def summary(self) -> str:
         """A few lines for a person."""
@@ -93,11 +103,8 @@ def train(
             run = Run(output_dir, read_json(folder.report))
         else:
             run = _train(data, settings, folder, resume, listeners, started)
-    if require_better and run.verdict != "better":
-        raise ConditionError(
-            f"the verdict is {run.verdict!r}, and you asked for better",
-            where=str(folder.report), fix="Read report.html for what would help",
-        )  # fmt: skip
+    if require_better:
+        run.require_better()
     return run
 
 
@@ -116,40 +123,48 @@ def _train(
         setup = set_up(data, settings, work=work, rejected=folder.rejected)
         for reason in setup.reasons:
             log.info(reason)
-        write_json(folder.run, describe(setup, data))
+        write_json(folder.run, describe_run(setup, data))
         outcome = learn(setup, folder, resume, listeners)
-        model = merge(setup.loaded.model) if setup.settings.lora.enabled else setup.loaded.model
-        save_model(
-            setup.loaded.model, setup.loaded.tokenizer, folder.path, task_state=setup.task.state()
-        )
-        report = judge_run(setup, model, outcome, folder, seconds=time.monotonic() - started)
+        choose_threshold(setup)
+        model, tokenizer = setup.loaded.model, setup.loaded.tokenizer
+        save_model(model, tokenizer, folder.path, setup.task.state())
+        judged = judge_model(setup, merge(model))
+        report = _report(setup, data, folder, outcome, judged, started)
         write_report(folder.path, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.finish()
-    write_manifest(folder.path)
     return Run(folder.path, report)
 
 
 def learn(setup: Setup, folder: RunFolder, resume: bool, listeners: Sequence[Listener]) -> Outcome:
     """Run the training loop; afterwards the model holds the best weights."""
-    settings, task, check = setup.settings.train, setup.task, setup.validation
-    batches = training_batches(
-        setup.training, task, settings, max_length=setup.lengths.max_length
-    )
-
-    def validate(model: Any) -> dict[str, float]:
-        assert check is not None  # fit is given no validation where there are no rows
-        measure = classification_validation if task.name == "classify" else loss_validation
-        with forward_precision(settings, model) if settings else contextlib.nullcontext():
-            return measure(model, task, evaluation_batches(check, task))
-
+    settings = setup.settings.train
     return fit(
-        setup.loaded.model, task, batches, settings,
-        folder=folder, evaluate=validate if check is not None else None,
-        best_by=settings.best_by or "loss", resume=resume,
-        identity=identity(setup), listeners=listeners,
+        setup.loaded.model, setup.task,
+        training_batches(setup.training, setup.task, settings, max_length=setup.lengths.max_length),
+        settings, folder=folder,
+        evaluate=(lambda model: validate(setup, model)) if setup.validation else None,
+        best_by=settings.best_by or "loss", resume=resume, identity=identity(setup),
+        listeners=listeners,
     )  # fmt: skip
+
+
+def validate(setup: Setup, model: Any) -> dict[str, float]:
+    """Loss, and for labels also accuracy and F1, on the validation rows."""
+    if setup.validation is None:
+        return {}
+    measure = classification_validation if setup.task.name == "classify" else loss_validation
+    precision = forward_precision(setup.settings.train, model)
+    batches = evaluation_batches(setup.validation, setup.task)
+    return measure(model, setup.task, batches, precision=precision)
+
+
+def choose_threshold(setup: Setup) -> None:
+    """For several labels: from which probability on a label holds, chosen on validation rows."""
+    task: Any = setup.task
+    if setup.dataset.multi_label and setup.validation is not None:
+        task.threshold = validate(setup, setup.loaded.model)["threshold"]
 
 
 def identity(setup: Setup) -> dict[str, Any]:
@@ -158,15 +173,58 @@ def identity(setup: Setup) -> dict[str, Any]:
     return {"settings": chosen, "data": setup.dataset.report.fingerprint}
 
 
-def describe(setup: Setup, data: Any) -> dict[str, Any]:
+def describe_run(setup: Setup, data: Any) -> dict[str, Any]:
     """The run's record: all that is needed to repeat it."""
     return {
-        "data": str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>",
+        "data": _name_of(data),
         "data_fingerprint": setup.dataset.report.fingerprint,
         "task": setup.task.name,
         "model": setup.loaded.name,
         "seed": setup.settings.train.seed,
         "settings": setup.settings.model_dump(mode="json"),
         "reasons": setup.reasons,
-        "versions": versions(),
+        "max_length": setup.lengths.max_length,
+        "machine": describe_machine(),
     }
+
+
+def _report(
+    setup: Setup,
+    data: Any,
+    folder: RunFolder,
+    outcome: Outcome,
+    judged: tuple[Evaluation | None, dict[str, Evaluation], Verdict],
+    started: float,
+) -> dict[str, Any]:
+    evaluation, scored, verdict = judged
+    loaded, train_settings = setup.loaded, setup.settings.train
+    training = dataclasses.asdict(outcome) | {"train_examples": len(setup.training)}
+    return build_report(
+        task=setup.task.name,
+        output_dir=str(folder.path),
+        model={
+            "name": loaded.name, "family": loaded.family, "parameters": loaded.parameters,
+            "pretrained": loaded.pretrained, "lora": setup.settings.lora.enabled,
+            "max_length": setup.lengths.max_length, "seed": train_settings.seed,
+        },
+        settings=setup.settings.model_dump(mode="json"),
+        data=setup.dataset.report.as_dict(),
+        training=training,
+        evaluation=evaluation,
+        baselines=scored,
+        verdict=verdict,
+        timings={"training": outcome.seconds, "total": time.monotonic() - started},
+        machine=describe_machine(),
+        reasons=setup.reasons,
+        command=_command(data, setup.settings),
+    )  # fmt: skip
+
+
+def _command(data: Any, settings: Settings) -> str:
+    """The command line that repeats the run."""
+    chosen = [f"--set {name}={value_of(settings, name)}" for name in explicit(settings)]
+    return " ".join(["tinyforge train", _name_of(data), "--output NEW-FOLDER", *chosen])
+
+
+def _name_of(data: Any) -> str:
+    return str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>"

@@ -102,7 +102,8 @@ def _build(model: Any, named: Named, settings: TrainSettings) -> Iterator[torch.
         return
     share = 1.0
     if settings.optimizer == "muon":
-        hidden = {name: named[name] for name in named if name in hidden_matrices(model)}
+        matrices = hidden_matrices(model)
+        hidden = {name: weight for name, weight in named.items() if name in matrices}
         named = {name: weight for name, weight in named.items() if name not in hidden}
         share = REST_OF_MUON
         if hidden:

@@ -91,7 +91,7 @@ def test_one_text_column_is_raw_text() -> None:
 
 def test_ambiguous_columns_name_the_setting() -> None:
     rows = rows_of(text=LONG, coarse=("x", "y"), fine=("x:1", "y:2"))
-    with pytest.raises(DataError, match="text, coarse, fine.*--set data.output=coarse or --set"):
+    with pytest.raises(DataError, match=r"text, coarse, fine.*--set data.output=coarse or --set"):
         recognise(rows, DataSettings(), "f")
     found = recognise(rows, DataSettings(output="fine"), "f")
     assert dict(found.roles) == {"input": "text", "output": "fine"}
@@ -126,5 +126,5 @@ def test_survey_tells_labels_from_free_text() -> None:
     assert survey(rows_of(text=LONG), DataSettings()).raw_text
     with pytest.raises(DataError, match="no rows"):
         survey([], DataSettings())
-    with pytest.raises(DataError, match="no row can be used: 2 read.*not an object"):
+    with pytest.raises(DataError, match=r"no row can be used: 2 read.*not an object"):
         survey([1, 2], DataSettings())

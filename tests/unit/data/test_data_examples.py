@@ -99,7 +99,9 @@ def test_text2text_of_every_convention() -> None:
 
 
 def test_instruct() -> None:
-    made = good("instruct", {"instruction": "Add.", "input": "1 2", "output": "3"}, system="Be nice")
+    made = good(
+        "instruct", {"instruction": "Add.", "input": "1 2", "output": "3"}, system="Be nice"
+    )
     assert made.messages == (
         Message("system", "Be nice"),
         Message("user", "Add.\n\n1 2"),

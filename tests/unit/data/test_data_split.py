@@ -36,7 +36,7 @@ def test_every_row_once_and_clusters_whole(
     )
     assert all_rows(split) == list(range(rows))
     parts = [set(cluster[part].tolist()) for part in (split.train, split.validation, split.test)]
-    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert sum(map(len, parts)) == len(set.union(*parts))
     assert len(split.train)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tinyforge.config.model import LoraSettings, ModelSettings
 from tinyforge.errors import ModelError, SettingError
@@ -155,6 +156,33 @@ def test_an_adapter_of_another_model_is_refused(tiny, tmp_path):
     config = tmp_path / "run" / "adapter" / "adapter_config.json"
     config.write_text(config.read_text().replace(str(tiny("llama")), str(tiny("gpt2"))))
     with pytest.raises(ModelError, match="base"):
+        load_for_inference(tmp_path / "run" / "adapter")
+
+
+@pytest.mark.parametrize("fault", ["lost", "unknown"])
+def test_an_adapter_with_other_weights_is_refused(tiny, tmp_path, fault):
+    loaded = load(tiny("bert"), "classify")
+    save_model(loaded.model, loaded.tokenizer, tmp_path / "run", {})
+    file = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = next(n for n in sorted(weights) if "lora_B" in n)
+    moved = weights.pop(name)
+    if fault == "unknown":
+        weights[name] = moved
+        weights[name.replace("layer.0", "layer.9")] = moved.clone()
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(ModelError, match=r"differ in 1 weights"):
+        load_for_inference(tmp_path / "run" / "adapter")
+
+
+def test_the_base_of_an_adapter_must_be_whole(build, tmp_path):
+    folder = build("bert")
+    loaded = load(folder, "classify")
+    save_model(loaded.model, loaded.tokenizer, tmp_path / "run", {})
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.0.attention.self.query.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"not in its file: bert\.encoder"):
         load_for_inference(tmp_path / "run" / "adapter")
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GenerationConfig
 
@@ -155,3 +156,14 @@ def test_t5_with_an_output_head_of_its_own(build, texts, logits, tmp_path):
     assert torch.equal(again.shared.weight, weights["shared.weight"])
     assert again.encoder.embed_tokens.weight is again.decoder.embed_tokens.weight
     assert torch.equal(logits(again, "encoder-decoder"), logits(loaded.model, "encoder-decoder"))
+
+
+def test_a_full_disk_is_one_clear_line(tiny, texts, tmp_path, monkeypatch):
+    loaded = load("bert", "classify", texts, tiny)
+
+    def fail(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr(loaded.model, "save_pretrained", fail)
+    with pytest.raises(FolderError, match=r"No space left.*Free space"):
+        save_model(loaded.model, loaded.tokenizer, tmp_path, {})
