@@ -275,6 +275,8 @@ def _remove_traces(folder: RunFolder) -> None:
     """Take back a run that failed before its first checkpoint."""
     for name in _names(folder.meta) - KEPT_AFTER_FAILURE - {"lock", ASIDE}:
         _remove(folder.meta / name)
+    if folder.rejected.is_file() and not folder.rejected.stat().st_size:
+        folder.rejected.unlink()  # no row was rejected, so it says nothing
     _restore(folder)
 
 

@@ -74,7 +74,8 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
     """Fill what the user left open in ``train``.
 
     ``None`` stays only where the loop finds the value while it runs (``checkpoint_every`` and
-    ``threads``) or where None means no limit (``max_steps``, ``max_minutes``,
+    ``threads``), where there is nothing to validate on (``validate_every`` and ``best_by``), and
+    where None means no limit (``max_steps``, ``max_minutes``,
     ``micro_batch_size`` or ``micro_batch_tokens``).
 
     Returns:
@@ -119,7 +120,7 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
     if train.validate_every is None and facts.validation_rows:
         every = max(1, min(math.ceil(steps / 10), max(steps_per_epoch, math.ceil(steps / 20))))
         choose("validate_every", every, f"about {math.ceil(steps / every)} times in {steps} steps")
-    if train.best_by is None:
+    if train.best_by is None and facts.validation_rows:
         choose("best_by", *_best_by(facts))
     return _with(settings, chosen), reasons
 
@@ -161,7 +162,8 @@ def _choose_usual(train: TrainSettings, facts: Facts, choose: Any) -> None:
     if "schedule" not in train.model_fields_set and (generating or not facts.pretrained):
         why = "usual for models that write" if generating else "usual from nothing"
         choose("schedule", "cosine", why)
-    if not facts.pretrained and "early_stopping" not in train.model_fields_set:
+    waits = facts.validation_rows and not facts.pretrained
+    if waits and "early_stopping" not in train.model_fields_set:
         choose("early_stopping", 5, "an untrained model may stand still before it improves")
     if facts.pretrained or facts.family != "decoder" or train.optimizer == "sgd":
         return
@@ -178,6 +180,7 @@ def _epochs(steps_per_epoch: int, facts: Facts) -> tuple[float, str]:
     else:
         usual = {"classify": 10.0, "text2text": 20.0, "instruct": 10.0, "language-model": 10.0}
     epochs = usual.get(facts.task, 3.0)
+    early = "; fewer if validation stops improving" if facts.validation_rows else ""
     big = facts.pretrained and steps_per_epoch >= 1_000
     if big:
         epochs = min(epochs, 3.0)
@@ -186,8 +189,8 @@ def _epochs(steps_per_epoch: int, facts: Facts) -> tuple[float, str]:
     more = min(max(epochs, wanted), MOST_EPOCHS[facts.pretrained])
     more = float(math.ceil(max(more, STEPS_AT_LEAST / steps_per_epoch)))
     if more > epochs:
-        return more, f"few rows ({facts.train_rows:,}), so they are repeated; stops early"
-    return epochs, "usual here; stops early when validation no longer improves"
+        return more, f"few rows ({facts.train_rows:,}), so they are repeated{early}"
+    return epochs, f"usual here{early}"
 
 
 def _best_by(facts: Facts) -> tuple[str, str]:

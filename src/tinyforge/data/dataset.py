@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -92,33 +92,22 @@ def load_dataset(
         work: folder for the store; it is made, and must stay as long as the result is used.
         rejected: where rejected rows are written as JSON Lines.
         training: False takes all rows as they are, for judging a model on them: labels are not
-            checked, near-duplicates are not looked for, and all rows come as ``train``.
+            checked, near-duplicates are not looked for, other files that the settings name are
+            left alone, and all rows come as ``train``.
 
     Raises:
         DataError: too few rows are left, or they do not fit the task.
     """
     work.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "convention": columns.convention,
-        "roles": dict(columns.roles),
-        "unused": list(columns.unused),
-        "why": columns.why,
-        "multi_label": columns.multi_label,
-    }
-    report = DataReport(task, facts)
-    given = [(path, part) for part, path in enumerate((settings.validation, settings.test), 1)]
-    sources = [(source, 0), *((path, part) for path, part in given if path is not None)]
+    report = DataReport(task, {**asdict(columns), "unused": list(columns.unused)})
+    sources: list[tuple[Any, int]] = [(source, 0)]
+    for part, path in enumerate((settings.validation, settings.test), 1):
+        if training and path is not None:
+            sources.append((path, part))
     intake = Intake(task, settings, work, report, check_labels=training)
     store = take_in(sources, columns, intake, rejected)
-    scratch = work / "duplicates"
-    clusters = find_clusters(
-        intake.texts,
-        lambda row: compared_text(store[row]),
-        intake.characters,
-        settings.near_duplicate if training else 1.0,
-        scratch,
-    )
-    shutil.rmtree(scratch, ignore_errors=True)
+    threshold = settings.near_duplicate if training else 1.0
+    clusters = _clusters(intake, store, threshold, work / "duplicates")
     _count_duplicates(report, intake, clusters, store)
     report.notes += clusters.notes
     plain = task == "language-model" and is_plain_text(source, settings)
@@ -144,6 +133,18 @@ def load_dataset(
         store, split.train, split.validation, split.test, labels,
         columns.multi_label and task == "classify", columns, task, report,
     )  # fmt: skip
+
+
+def _clusters(intake: Intake, store: ExampleStore, threshold: float, scratch: Path) -> Clusters:
+    found = find_clusters(
+        intake.texts,
+        lambda row: compared_text(store[row]),
+        intake.characters,
+        threshold,
+        scratch,
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    return found
 
 
 def _count_duplicates(

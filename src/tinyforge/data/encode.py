@@ -125,7 +125,7 @@ class _Pieces(EncodedStore):
         start = int(self._start[row])
         ids = encoded.input_ids[start : start + self._size]
         labels = encoded.labels[start : start + self._size]
-        if start:
+        if len(encoded.labels) > self._size:
             labels = labels.copy()
             labels[0] = IGNORED
         return Encoded(ids, labels)

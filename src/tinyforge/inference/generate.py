@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
 from tinyforge.config.evaluate import GenerateSettings
-from tinyforge.inference.batching import by_length
+from tinyforge.inference.batching import WRITTEN, by_length
 from tinyforge.inference.detokenize import INCOMPLETE, AnswerText, decode
 from tinyforge.inference.modes import answering, on_device, plain_model
 from tinyforge.inference.sampling import Choice, generators
@@ -95,7 +95,7 @@ class Writer:
         for room in sorted(set(rooms), reverse=True):
             members = [i for i, each in enumerate(rooms) if each == room]
             lengths = [len(prompts[i].input_ids) + room for i in members]
-            for batch in by_length(lengths, rows=settings.batch_size):
+            for batch in by_length(lengths, rows=settings.batch_size, tokens=WRITTEN):
                 rows = [members[i] for i in batch]
                 some = self._write([prompts[i] for i in rows], room, settings)
                 for row, answer in zip(rows, some, strict=True):

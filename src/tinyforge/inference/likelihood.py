@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyforge.errors import DataError
-from tinyforge.inference.batching import by_length
+from tinyforge.inference.batching import by_length, reading_budget
 from tinyforge.inference.detokenize import decode
 from tinyforge.inference.generate import UNBOUNDED_LENGTH
 from tinyforge.inference.modes import answering, on_device
@@ -16,8 +16,6 @@ from tinyforge.records.encoded import IGNORED, Encoded
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Likelihood
 from tinyforge.tasks.decoder import answer_start
-
-ROWS = 32
 
 
 def likelihoods(
@@ -66,7 +64,7 @@ def _losses(model: Any, task: Any, items: Sequence[Encoded]) -> list[tuple[list[
     found = []
     device = next(model.parameters()).device
     with answering(model):
-        for batch in by_length(lengths, rows=ROWS):
+        for batch in by_length(lengths, rows=len(items), tokens=reading_budget(device.type)):
             tensors = on_device(task.collate([items[i] for i in batch]), device)
             found.append((batch, task.row_losses(model, tensors).double().tolist()))
     return found

@@ -13,7 +13,7 @@ import torch
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, ModelError, SettingError
 from tinyforge.inference import fingerprint
-from tinyforge.inference.batching import by_length
+from tinyforge.inference.batching import by_length, reading_budget
 from tinyforge.inference.generate import UNBOUNDED_LENGTH, Writer
 from tinyforge.inference.inputs import is_single, to_example
 from tinyforge.inference.likelihood import likelihoods
@@ -271,8 +271,9 @@ class TorchModel:
         rows = settings.batch_size if "batch_size" in settings.model_fields_set else len(items)
         found: dict[int, Prediction] = {}
         device = self.model.device
+        lengths = [len(item.input_ids) for item in items]
         with answering(self.model):
-            for batch in by_length([len(item.input_ids) for item in items], rows=rows):
+            for batch in by_length(lengths, rows=rows, tokens=reading_budget(device.type)):
                 tensors = on_device(self.task.collate([items[i] for i in batch]), device)
                 logits = self.task.logits(self.model, tensors)
                 if not torch.isfinite(logits).all():

@@ -8,11 +8,17 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tinyforge.inference.modes import answering, on_device
 
 Precision = AbstractContextManager[Any]
 """What the forward passes run in, for example ``torch.autocast("cpu", torch.bfloat16)``."""
+
+
+Floats = NDArray[np.float64]
+_STEPS = 100
+"""Thresholds are tried in hundredths."""
 
 
 class Batch(Protocol):
@@ -46,33 +52,78 @@ def classification_validation(
     """``loss``, ``accuracy`` and an F1, from one forward pass for each batch.
 
     ``accuracy`` is the share of rows that are wholly right. One label a row: ``macro_f1``, over
-    the labels that occur or are answered. Multi-label: ``micro_f1``. Both are scikit-learn's with
-    ``zero_division=0``.
+    the labels that occur or are answered. Multi-label: ``micro_f1``, and ``threshold``, the
+    probability (in hundredths) from which labels are best taken to hold; accuracy and F1 are
+    those at that threshold. Both F1 are scikit-learn's with ``zero_division=0``.
     """
     heard = _Heard(model)
-    total, units, right, rows = 0.0, 0, 0, 0
-    counts = np.zeros((3, len(task.labels)), dtype=np.int64)
+    tally: _Sets | _Labels = _Sets() if task.multi_label else _Labels(len(task.labels))
+    total, units = 0.0, 0
     device = next(model.parameters()).device
     with answering(model), precision or nullcontext():
         for batch in batches:
             tensors = on_device(batch.tensors, device)
             total += float(task.loss(heard, tensors))
             units += batch.units
-            answered = _answered(heard.logits.float(), task)
-            wanted = _wanted(tensors["labels"], task)
-            right += int((answered == wanted).all(dim=1).sum())
-            rows += len(wanted)
-            each = torch.stack([(answered & wanted).sum(0), answered.sum(0), wanted.sum(0)])
-            counts += each.cpu().numpy()
-    scores = {"loss": total / max(1, units), "accuracy": right / max(1, rows)}
-    hits, answers, support = counts.astype(np.float64)
-    if task.multi_label:
-        scores["micro_f1"] = float(2 * hits.sum() / max(1.0, answers.sum() + support.sum()))
-    else:
+            tally.add(heard.logits.detach().float(), tensors["labels"])
+    return {"loss": total / max(1, units), **tally.scores()}
+
+
+class _Labels:
+    """Counts for one label a row."""
+
+    def __init__(self, labels: int) -> None:
+        self._counts = np.zeros((3, labels), dtype=np.int64)
+        """Rows of each label that are right, that were answered with it, and that carry it."""
+
+    def add(self, logits: torch.Tensor, wanted: torch.Tensor) -> None:
+        answered = logits.argmax(-1).cpu().numpy()
+        gold = wanted.cpu().numpy()
+        for row, found in zip(self._counts, (gold[gold == answered], answered, gold), strict=True):
+            row += np.bincount(found, minlength=len(row))
+
+    def scores(self) -> dict[str, float]:
+        hits, answers, support = self._counts.astype(np.float64)
         used = answers + support > 0
         f1 = 2 * hits[used] / (answers[used] + support[used])
-        scores["macro_f1"] = float(f1.mean()) if used.any() else 0.0
-    return scores
+        return {
+            "accuracy": float(hits.sum() / max(1.0, support.sum())),
+            "macro_f1": float(f1.mean()) if used.any() else 0.0,
+        }
+
+
+class _Sets:
+    """Counts for any number of labels a row, at every threshold from 0.01 to 0.99."""
+
+    def __init__(self) -> None:
+        self._said = np.zeros(_STEPS + 1, dtype=np.int64)
+        self._right = np.zeros(_STEPS + 1, dtype=np.int64)
+        self._bounds: list[Floats] = []
+        """For each row the largest probability of a wrong label, the smallest of a right one."""
+
+    def add(self, logits: torch.Tensor, wanted: torch.Tensor) -> None:
+        probabilities = logits.sigmoid().double().cpu().numpy()
+        gold = wanted.cpu().numpy() > 0.5
+        step = np.floor(probabilities * _STEPS).astype(np.int64)
+        self._said += np.bincount(step.reshape(-1), minlength=_STEPS + 1)
+        self._right += np.bincount(step[gold], minlength=_STEPS + 1)
+        highest = np.where(gold, -1.0, probabilities).max(axis=1)
+        lowest = np.where(gold, probabilities, 2.0).min(axis=1)
+        self._bounds.append(np.stack([highest, lowest]))
+
+    def scores(self) -> dict[str, float]:
+        said, right = (np.cumsum(each[::-1])[::-1] for each in (self._said, self._right))
+        f1 = 2 * right / np.maximum(1, said + right[0])
+        steps = np.arange(1, _STEPS)
+        best = int(max(steps, key=lambda k: (f1[k], -abs(k - _STEPS // 2))))
+        threshold = best / _STEPS
+        highest, lowest = np.concatenate([np.zeros((2, 0)), *self._bounds], axis=1)
+        exact = (highest < threshold) & (lowest >= threshold)
+        return {
+            "accuracy": float(exact.mean()) if len(exact) else 0.0,
+            "micro_f1": float(f1[best]),
+            "threshold": threshold,
+        }
 
 
 class _Heard:
@@ -86,17 +137,3 @@ class _Heard:
         output = self._model(**inputs)
         self.logits = output.logits
         return output
-
-
-def _answered(logits: torch.Tensor, task: Any) -> torch.Tensor:
-    """Which labels the model says: bool, shape (rows, labels)."""
-    if task.multi_label:
-        reached: torch.Tensor = logits.sigmoid() >= task.threshold
-        return reached
-    return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[1]).bool()
-
-
-def _wanted(labels: torch.Tensor, task: Any) -> torch.Tensor:
-    if task.multi_label:
-        return labels > 0.5
-    return torch.nn.functional.one_hot(labels, len(task.labels)).bool()

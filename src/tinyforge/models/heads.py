@@ -10,6 +10,10 @@ from tinyforge.errors import ModelError
 from tinyforge.models.weights import Read, refuse_missing
 
 
+KEPT = "the model's head for these labels is kept"
+"""The note of a classifier that already knows the labels."""
+
+
 def set_labels(config: Any, labels: Sequence[str], *, multi_label: bool) -> None:
     """Writes the labels and the kind of problem into a config."""
     if not labels:
@@ -115,7 +119,7 @@ def settle(
     if before is not None and not missing_head and sorted(before) == sorted(labels):
         if before != list(labels):
             reorder(model, before, labels)
-        notes = ["the model's head for these labels is kept"]
+        notes = [KEPT]
     else:
         renew(model)
         names = sorted({key.rsplit(".", 1)[0] for key in missing_head}) or head_names(model)

@@ -46,7 +46,7 @@ class Loaded:
         max_positions: tokens a text may have; None: no bound (T5).
         pretrained: False for a scratch model.
         notes: sentences for the user, newly initialised weights among them.
-        new_parts: modules of a pretrained model that are newly initialised, as a new head is.
+        new_head: whether a classifier's last layer knows nothing yet.
     """
 
     model: Any
@@ -58,7 +58,7 @@ class Loaded:
     max_positions: int | None
     pretrained: bool
     notes: list[str] = field(default_factory=list)
-    new_parts: list[str] = field(default_factory=list)
+    new_head: bool = False
 
 
 def family_of(settings: ModelSettings) -> str | None:
@@ -108,7 +108,7 @@ def load_for_training(
     else:
         _check_pretrained(settings, location)
         loaded, new = _pretrained(location, settings, task, labels, multi_label, seed)
-        loaded.new_parts = list(new)
+    loaded.new_head = task == "classify" and heads.KEPT not in loaded.notes
     if location.note:
         loaded.notes.insert(0, location.note)
     if task == "instruct":

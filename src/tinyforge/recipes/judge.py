@@ -55,7 +55,7 @@ def _untuned(setup: Setup) -> TorchModel | None:
 
     A model from nothing cannot, and neither can a classifier whose head is new.
     """
-    if not setup.loaded.pretrained or setup.loaded.new_parts:
+    if not setup.loaded.pretrained or setup.loaded.new_head:
         return None
     fresh = load_model(setup.settings, setup.task.name, setup.dataset, adapters=False)
     return _predictor(setup, fresh.model)

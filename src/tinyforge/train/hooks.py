@@ -153,21 +153,27 @@ class Listener(Protocol):
 
     def on_start(self, start: Start) -> None:
         """Training begins or goes on."""
+        return
 
     def on_preflight(self, estimate: Estimate) -> None:
         """Three steps were measured and undone; called once, before the first step."""
+        return
 
     def on_step(self, result: StepResult) -> None:
         """An optimizer step is done."""
+        return
 
     def on_validation(self, validation: Validation) -> None:
         """The validation rows were scored."""
+        return
 
     def on_event(self, event: Event) -> None:
         """Something out of the ordinary happened."""
+        return
 
     def on_end(self, outcome: Outcome | None) -> None:
         """Training ended; None where a signal or an error stopped it."""
+        return
 
 
 class Listeners(Listener):

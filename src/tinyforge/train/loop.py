@@ -143,7 +143,7 @@ def gradients(training: Training, micro_batches: Sequence[MicroBatch]) -> tuple[
                     label_smoothing=settings.label_smoothing,
                 )
             share = total / units
-            (share * training.loss_scale.scale).backward()
+            torch.autograd.backward(share * training.loss_scale.scale)
             loss += float(share.detach())
         parameters = list(training.optimizer.parameters.values())
         training.loss_scale.unscale(parameters)

@@ -10,7 +10,7 @@ import torch
 
 
 def reset_peak() -> None:
-    """Start measuring anew, where the system lets us; else the peak is that of the whole process."""
+    """Start measuring anew, where the system lets us; else the peak stays the whole process's."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):

@@ -30,7 +30,9 @@ class Optimizer:
 
     def __init__(self, model: Any, settings: TrainSettings) -> None:
         self.parameters: Named = {
-            name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
         }
         self._names = {id(parameter): name for name, parameter in self.parameters.items()}
         self._parts = list(_build(model, self.parameters, settings))

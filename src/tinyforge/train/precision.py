@@ -122,7 +122,10 @@ def forward_precision(settings: TrainSettings, model: Any) -> AbstractContextMan
 
 def bfloat16_unit() -> str | None:
     """The processor's unit for bfloat16 products; None where there is none, or it is unknown."""
-    for name, unit in (("_is_amx_tile_supported", "AMX"), ("_is_avx512_bf16_supported", "AVX-512 BF16")):
+    for name, unit in (
+        ("_is_amx_tile_supported", "AMX"),
+        ("_is_avx512_bf16_supported", "AVX-512 BF16"),
+    ):
         supported = getattr(torch.cpu, name, None)
         if supported is not None and supported():
             return unit

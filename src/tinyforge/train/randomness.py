@@ -21,7 +21,7 @@ def seed_torch(*numbers: int) -> None:
 def random_state() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The states of all generators: bytes as uint8 tensors, and what is no bytes as JSON."""
     version, words, gauss = random.getstate()
-    legacy: dict[str, Any] = np.random.get_state(legacy=False)  # type: ignore[assignment]
+    legacy: dict[str, Any] = np.random.get_state(legacy=False)
     tensors = {
         "torch": torch.get_rng_state(),
         "numpy": _bytes(legacy["state"]["key"]),

@@ -28,7 +28,7 @@ class Trouble(Exception):  # noqa: N818 - it is handled, not reported
         super().__init__(message)
 
 
-class Diverged(ConditionError):
+class Diverged(ConditionError):  # noqa: N818 - it is what happened
     """Training could not be kept on its way."""
 
 

@@ -62,6 +62,12 @@ def test_few_rows_are_repeated_within_bounds() -> None:
     assert train(small).batch_size == 16
 
 
+def test_without_validation_nothing_is_chosen_for_it() -> None:
+    settings, reasons = resolve(Settings(), replace(MINILM, pretrained=False, validation_rows=0))
+    assert (settings.train.validate_every, settings.train.best_by) == (None, None)
+    assert not any("early_stopping" in reason or "validation" in reason for reason in reasons)
+
+
 def test_max_steps_bounds_epochs() -> None:
     chosen = train(MINILM, "train.max_steps=600")
     assert chosen.epochs == 3  # 250 steps an epoch

@@ -366,6 +366,15 @@ def test_rows_in_memory() -> None:
         list(read_rows(7, DataSettings()))
 
 
+def test_a_hub_id_without_hub_and_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("tinyforge.data.object_rows._answers", lambda name: False)
+    with pytest.raises(DataError, match=r"nobody/nothing: .*out of reach.*local file"):
+        list(read_rows("nobody/nothing", DataSettings()))
+    with pytest.raises(DataError, match="folder 'nobody' does not exist"):
+        list(read_rows("nobody/rows.jsonl", DataSettings()))
+
+
 def test_several_files_and_max_rows(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{i}.jsonl", jsonl(ROWS)) for i in range(2)]
     assert len(list(read_rows(paths, DataSettings()))) == 4

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 import pytest
+from tiny_answerers import llama, make
 
 from tinyforge.errors import SettingError
 from tinyforge.inference.streaming import tokens_from
@@ -41,6 +42,14 @@ def test_the_pieces_are_the_answer(writer: TorchModel, options: dict[str, Any]) 
         assert "".join(pieces) == writer.predict(text, **options).output
         assert all(pieces)
     assert streaming_threads() == 0
+
+
+def test_bytes_that_are_no_character(fallback_tokenizer: Any) -> None:
+    # Here a wrong byte would change how all bytes before it are decoded at once.
+    one = make("language-model", llama(fallback_tokenizer), fallback_tokenizer)
+    for seed in range(12):
+        how: dict[str, Any] = {"temperature": 2.0, "seed": seed, "max_new_tokens": 30}
+        assert "".join(one.stream("the cat", **how)) == one.predict("the cat", **how).output
 
 
 def test_it_comes_piece_by_piece(chatter: TorchModel) -> None:

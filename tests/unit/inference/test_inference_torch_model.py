@@ -12,6 +12,7 @@ import torch
 from tiny_answerers import PAIRS, bert, gpt2, make
 
 from tinyforge.errors import DataError, ModelError, SettingError
+from tinyforge.inference.modes import answering
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.models.save import save_model
 from tinyforge.records.examples import Example, Message
@@ -161,23 +162,30 @@ def test_a_stop_string_ends_the_answer_and_is_left_out(writer: TorchModel) -> No
     assert together[0].output == writer.predict("the cat", max_new_tokens=24, stop=stop).output
 
 
-@pytest.mark.parametrize("positions", [64])
 def test_long_inputs_are_cut_and_said(
-    continuer: TorchModel, positions: int, caplog: pytest.LogCaptureFixture
+    continuer: TorchModel, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "the cat sat on the mat, " * 40
-    logging.getLogger("tinyforge").propagate = True
+    monkeypatch.setattr(logging.getLogger("tinyforge"), "propagate", True)
     with caplog.at_level(logging.WARNING, "tinyforge"):
         answers = continuer.predict([long, "the", long[:70]], max_new_tokens=20)
         assert "1 of 3 inputs" in caplog.text
-    assert answers[0].output == continuer.predict(long[-400:], max_new_tokens=20).output
     assert answers[1].output == continuer.predict("the", max_new_tokens=20).output
-    # More tokens than positions are left: as many as there are, and no crash.
-    for text in ("the", long):
-        found = continuer.predict(text, max_new_tokens=1000)
-        assert found.finish_reason in ("length", "stop")
-    assert [p.output for p in continuer.predict(["the", long[:30], long], max_new_tokens=1000)] == [
-        continuer.predict(t, max_new_tokens=1000).output for t in ("the", long[:30], long)
+    # The prompt's end is read, and all the room that the answer may need is kept.
+    tokenizer = continuer.tokenizer
+    ids = tokenizer(long, return_tensors="pt").input_ids[:, -44:]
+    written = continuer.model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False
+    )
+    assert answers[0].output == tokenizer.decode(written[0, 44:], skip_special_tokens=True)
+
+
+def test_more_tokens_than_positions_are_as_many_as_there_are(continuer: TorchModel) -> None:
+    long = "the cat sat on the mat, " * 40
+    texts = ["the", long[:30], long]
+    together = continuer.predict(texts, max_new_tokens=1000)
+    assert [p.output for p in together] == [
+        continuer.predict(text, max_new_tokens=1000).output for text in texts
     ]
 
 
@@ -199,6 +207,24 @@ def test_the_mode_of_a_model_in_training_comes_back(piece_tokenizer: Any) -> Non
     assert model.training
     assert model.bert.encoder.training
     assert not model.bert.pooler.training
+
+
+def test_what_a_module_keeps_from_answering_can_be_trained_with() -> None:
+    class Keeps(torch.nn.Linear):
+        kept = torch.zeros(1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.kept = x * 2
+            return super().forward(x)
+
+    module = Keeps(2, 2).train()
+    with answering(module):
+        module(torch.ones(1, 2))
+        assert not module.training
+    (module.weight * module.kept).sum().backward()
+    module.eval()
+    with answering(module):
+        assert torch.is_inference_mode_enabled()
 
 
 def test_a_model_can_be_trained_on_after_it_answered(byte_tokenizer: Any) -> None:
