@@ -225,7 +225,9 @@ def main() -> int:
     parser.add_argument("--micro", type=int, default=4)
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    given = {name: json.loads(value) for name, _, value in (s.partition("=") for s in arguments.set)}
+    given = {
+        name: json.loads(value) for name, _, value in (s.partition("=") for s in arguments.set)
+    }
     model = tiny_model(arguments.dropout, width=arguments.width)
     with contextlib.suppress(AttributeError):
         torch.set_num_threads(int(os.environ.get("THREADS", "1")))

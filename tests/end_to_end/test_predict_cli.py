@@ -158,6 +158,7 @@ def test_what_was_answered_is_kept_when_stopped(
         (["text", "--top-k", "5"], "generate.top_k"),
         (["text", "--set", "train.epochs=3"], "train.epochs"),
         (["text", "--set", "data.input=a"], "data.input"),
+        (["text", "--set", "model.dropout=0.1"], "model.dropout: has no effect"),
         (["text", "--output", "missing/answers.jsonl"], "--output"),
         (["text", "--temprature", "1"], "--temperature"),
         (["\x00"], "no row could be answered"),

@@ -264,13 +264,13 @@ def clean_up(checkpoints: Path) -> None:
 
 
 def prune(checkpoints: Path, *, newest: Path, keep: int, best: int | None) -> None:
-    """Delete all but ``newest``, the ones before it up to ``keep``, and the one at step ``best``.
+    """Delete all but ``newest``, older ones up to ``keep`` in all, and besides the one at ``best``.
 
     Those after ``newest`` belong to a past that a recovery undid, or are damaged; they go as well.
     To be called when ``newest`` is durable.
     """
     present = all_checkpoints(checkpoints)
-    before = [path for path in present if step_of(path) <= step_of(newest)]
+    before = [path for path in present if best != step_of(path) <= step_of(newest)]
     kept = {path.name for path in before[-keep:]} | {newest.name}
     if best is not None:
         kept.add(folder_name(best))

@@ -132,7 +132,8 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
     folder = RunFolder(path)
     if folder.path.exists() and not folder.path.is_dir():
         raise FolderError("is a file, not a folder", where=str(path), fix="Give another --output")
-    _refuse(folder, resume=resume, force=force)
+    if not _interrupted_force(folder):  # else what is there has to be put right first
+        _refuse(folder, resume=resume, force=force)
     made = _make(folder.meta)
     with _locked(folder):
         if not resume or (folder.meta / MOVING).exists():
@@ -153,7 +154,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
 
 def _refuse(folder: RunFolder, *, resume: bool, force: bool) -> None:
     state, where = folder.state, str(folder.path)
-    if state == "foreign" and not (folder.meta / MOVING).exists():
+    if state == "foreign":
         raise FolderError(
             "the folder is not empty, and what is in it is not a TinyForge run",
             where=where, value=sorted(_names(folder.path))[0], fix="Give another --output",
@@ -253,6 +254,10 @@ def _set_aside(folder: RunFolder) -> None:
         for name in _names(folder.meta) - {"lock", MOVING}:
             _move(folder.meta / name, moving / "meta" / name)
         moving.rename(folder.replaced)
+
+
+def _interrupted_force(folder: RunFolder) -> bool:
+    return (folder.meta / MOVING).exists() or folder.replaced.exists()
 
 
 def _restore(folder: RunFolder) -> None:

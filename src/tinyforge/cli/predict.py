@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tinyforge.recipes.questions import Questions
 
 STAGES = ("data", "generate", "model")
+ANSWERING = ("model.revision", "model.trust_remote_code")
 
 
 @click.command()
@@ -131,12 +132,14 @@ def _settings(
     if trust_remote_code:
         direct["model.trust_remote_code"] = True
     settings = load_settings(None, [*overrides, *given], direct, only=STAGES)
-    useless = [name for name in explicit(settings) if name.startswith("data.")] if texts else []
-    if useless:
-        raise SettingError(
-            "has no effect: it is about files, and texts are given", where=useless[0],
-            fix="Leave it out",
-        )  # fmt: skip
+    for name in explicit(settings):
+        if name.startswith("data.") and texts:
+            why = "it is about files, and texts are given"
+        elif name.startswith("model.") and name not in ANSWERING:
+            why = "it is about training, and the model is there already"
+        else:
+            continue
+        raise SettingError(f"has no effect: {why}", where=name, fix="Leave it out")
     return settings
 
 

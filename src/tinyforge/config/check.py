@@ -77,6 +77,17 @@ def _family_is_not(*families: str) -> Holds:
     return lambda settings, here: here.family is not None and here.family not in families
 
 
+def _best_by_is_not_measured(settings: Settings, here: Situation) -> bool:
+    if settings.train.best_by is None or here.task is None:
+        return False
+    measured = {"loss"}
+    if here.task == "classify":
+        measured |= {"accuracy", "micro_f1" if here.multi_label else "macro_f1"}
+        if here.multi_label is None:
+            measured.add("micro_f1")
+    return settings.train.best_by not in measured
+
+
 def _no_validation(settings: Settings, here: Situation) -> bool:
     return settings.data.validation is None and settings.data.validation_share == 0
 
@@ -165,6 +176,12 @@ NO_EFFECT: tuple[Rule, ...] = (
         "a multi-label loss has no share to spread",
     ),
     Rule(
+        ("train.rest_learning_rate",),
+        lambda settings, here: settings.train.optimizer != "muon",
+        "only Muon leaves some weights to another optimizer",
+        "Leave it out, or set train.optimizer=muon",
+    ),
+    Rule(
         ("train.beta2", "train.epsilon"),
         lambda settings, here: settings.train.optimizer == "sgd",
         "train.optimizer is sgd, which has no second moment",
@@ -190,6 +207,12 @@ CONFLICTS: tuple[Conflict, ...] = (
         ),
         "larger than train.batch_size, of which it is a part",
         "Lower it, or raise train.batch_size",
+    ),
+    Conflict(
+        "train.best_by",
+        _best_by_is_not_measured,
+        "not measured while this task trains",
+        "Choose loss or, for classification, accuracy, macro_f1 (one label) or micro_f1 (several)",
     ),
     Conflict(
         "train.precision",

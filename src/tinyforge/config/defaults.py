@@ -197,7 +197,7 @@ def _best_by(facts: Facts) -> tuple[str, str]:
     if facts.task != "classify":
         return "loss", "validation loss"
     if facts.multi_label:
-        return "macro_f1", "every label counts the same"
+        return "micro_f1", "over all labels of all rows"
     return "accuracy", "share of rows that are right"
 
 

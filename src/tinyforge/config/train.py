@@ -29,6 +29,10 @@ class TrainSettings(Stage):
     )
     optimizer: Literal["adamw", "muon", "sgd"] = Field("adamw", description="Update rule.")
     learning_rate: float | None = Field(None, gt=0, description="Peak learning rate.")
+    rest_learning_rate: float | None = Field(
+        None, gt=0, description="Muon: peak learning rate of what is no matrix (embeddings, norms, "
+        "biases), which AdamW updates; default: a fixed share of train.learning_rate.",
+    )
     schedule: Literal["linear", "cosine", "constant"] = Field(
         "linear", description="Learning rate after the warm-up; linear and cosine end at 0."
     )
@@ -62,7 +66,8 @@ class TrainSettings(Stage):
         None, ge=1, description="Steps between validations; default: about ten in a run."
     )
     early_stopping: int = Field(
-        3, ge=0, description="Validations without a better one before training stops; 0: never."
+        3, ge=0, description="Validations in a row in which neither train.best_by nor the loss gets "
+        "better before training stops; 0: never."
     )
     best_by: str | None = Field(
         None, description="Validation metric that picks the best checkpoint; default: accuracy "

@@ -17,8 +17,9 @@ _SLICE = 50_000
 _GIANT_SHARE = 0.15
 _GIANT_LEAST = 50
 _STRICTER = (0.8, 0.9, 0.95)
-_CHECKS_PER_TEXT = 20
-_LEAST_CHECKS = 1_000_000
+_CHECKS_PER_TEXT = 2
+_LEAST_CHECKS = 500_000
+_REMEMBERED = 100_000
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,9 @@ class _Search:
     def run(self, threshold: float, among: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Cluster the texts in ``among``; the number of its first text for each text."""
         roots = np.arange(self.count, dtype=np.int64)
-        members = np.flatnonzero(among)
+        members = None if among.all() else np.flatnonzero(among)
         for keys in self.signatures.bands():
-            for first, second in _candidates(members, keys[members]):
+            for first, second in _candidates(keys, members):
                 for start in range(0, len(first), _SLICE):
                     part = slice(start, start + _SLICE)
                     self._join(first[part], second[part], threshold, roots)
@@ -133,7 +134,7 @@ class _Search:
         if not len(first):
             return
         likely = self.signatures.estimate(first, second)
-        close = likely >= threshold - self.signatures.margin
+        close = likely >= threshold - self.signatures.margin(threshold)
         order = np.argsort(-likely[close], kind="stable")
         pairs = zip(first[close][order].tolist(), second[close][order].tolist(), strict=True)
         joined = False
@@ -155,7 +156,7 @@ class _Search:
             return estimated
         self.checks -= 1
         true = self.comparer.jaccard(first, second)
-        if len(self.failed) < _LEAST_CHECKS:
+        if len(self.failed) < _REMEMBERED:
             self.failed[pair] = true
         return true
 
@@ -173,9 +174,16 @@ def _flatten(roots: NDArray[np.int64]) -> None:
 
 
 def _candidates(
-    members: NDArray[np.int64], keys: NDArray[np.uint64]
+    keys: NDArray[np.uint64], members: NDArray[np.int64] | None
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of texts with the same key: neighbours in a bucket, and its first texts with all."""
+    """Pairs of texts with the same key: neighbours in a bucket, and its first texts with all.
+
+    Args:
+        keys: the key of every text.
+        members: the texts to look at; None: all.
+    """
+    if members is not None:
+        keys = keys[members]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     same = keys[1:] == keys[:-1]
@@ -183,7 +191,7 @@ def _candidates(
     crowded[1:] |= same
     crowded[:-1] |= same
     order, keys = order[crowded], keys[crowded]
-    texts = members[order]
+    texts = order if members is None else members[order]
     for distance in range(1, _NEIGHBOURS + 1):
         same = keys[distance:] == keys[:-distance]
         if not same.any():

@@ -21,7 +21,8 @@ SHINGLE = 5
 
 _BATCH_CHARACTERS = 200_000
 _LARGE = 200_000_000
-_MANY = 500_000
+_MANY = 1_000_000
+_CHANCE = 1 / 16  # of four bits to agree though the hash values differ
 _CACHED_SHINGLES = 4_000_000
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
@@ -82,8 +83,8 @@ def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class Signatures:
     """MinHash signatures of many texts.
 
-    The keys of the bands lie on disk, a file a band. Of the hash values only the lowest byte is
-    kept in memory, for estimates: of all, or of 64 or 32 where there are very many texts.
+    The keys of the bands lie on disk, a file a band. Of the hash values only the lowest four bits
+    are kept in memory, for estimates (b-bit MinHash: Li and König 2010).
 
     Args:
         texts: the texts, one after the other.
@@ -93,16 +94,15 @@ class Signatures:
         folder: where the files go.
 
     Attributes:
-        bytes: uint8, shape (count, values kept).
+        bits: uint8, shape (count, values / 2): two values a byte.
     """
 
     def __init__(
         self, texts: Iterable[str], count: int, characters: int, threshold: float, folder: Path
     ) -> None:
-        values = 64 if characters > _LARGE else 128
+        values = 64 if characters > _LARGE or count > _MANY else 128
         rows = band_rows(threshold, values)
-        kept = min(values, 128 if count < _MANY else 64 if count < 2 * _MANY else 32)
-        self.bytes = np.empty((count, kept), dtype=np.uint8)
+        self.bits = np.empty((count, values // 2), dtype=np.uint8)
         folder.mkdir(parents=True, exist_ok=True)
         self._paths = [folder / f"band-{band}.bin" for band in range(values // rows)]
         random = np.random.Generator(np.random.PCG64(20_240_101))
@@ -114,7 +114,8 @@ class Signatures:
             for batch in _batches(texts):
                 signature = minhash(*shingles(batch), multiply, add)
                 end = position + len(batch)
-                self.bytes[position:end] = signature[:, :kept].astype(np.uint8)
+                low = (signature & np.uint32(15)).astype(np.uint8)
+                self.bits[position:end] = low[:, 0::2] << np.uint8(4) | low[:, 1::2]
                 position = end
                 for band, file in enumerate(files):
                     part = signature[:, band * rows : (band + 1) * rows].astype(np.uint64)
@@ -129,13 +130,17 @@ class Signatures:
 
     def estimate(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.float64]:
         """Estimated Jaccard similarity of pairs."""
-        same: NDArray[np.float64] = (self.bytes[first] == self.bytes[second]).mean(axis=1)
-        return same
+        differ = self.bits[first] ^ self.bits[second]
+        same = np.count_nonzero(differ & 0xF0 == 0, axis=1)
+        same += np.count_nonzero(differ & 0x0F == 0, axis=1)
+        found: NDArray[np.float64] = (same / (2 * self.bits.shape[1]) - _CHANCE) / (1 - _CHANCE)
+        return found
 
-    @property
-    def margin(self) -> float:
-        """Three standard errors of an estimate, at most."""
-        return float(3 * 0.5 / np.sqrt(self.bytes.shape[1]))
+    def margin(self, similarity: float) -> float:
+        """Three standard errors of the estimate of a similarity."""
+        agree = similarity + (1 - similarity) * _CHANCE
+        error = np.sqrt(agree * (1 - agree) / (2 * self.bits.shape[1])) / (1 - _CHANCE)
+        return float(3 * error)
 
 
 def _batches(texts: Iterable[str]) -> Iterator[list[str]]:

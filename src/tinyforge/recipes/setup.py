@@ -67,7 +67,6 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
     """
     seen = survey(data, settings.data)
     name, why = choose_task(seen, family_of(settings.model), settings.task)
-    log.info(why)
     dataset = load_dataset(
         data, seen.columns, name, settings.data,
         seed=settings.train.seed, work=work, rejected=rejected,

@@ -85,12 +85,9 @@ def fit(
     """
     tracking = trackers(settings, folder)
     training = _begin(model, task, batches, settings)
-    validator = None
-    if evaluate is not None:
-        default = max(1, math.ceil(training.total_steps / 10))
-        validator = Validator(evaluate, best_by, settings.validate_every or default)
-    aligned_to = (validator.every,) if validator else ()
-    keeper = Keeper(folder, training, identity or {}, aligned_to)
+    every = settings.validate_every or max(1, math.ceil(training.total_steps / 10))
+    validator = None if evaluate is None else Validator(evaluate, best_by, every)
+    keeper = Keeper(folder, training, identity or {}, (every,))
     found = keeper.resume() if resume else None
     if found is None:
         keeper.start()

@@ -108,6 +108,8 @@ def _build(model: Any, named: Named, settings: TrainSettings) -> Iterator[torch.
         hidden = {name: weight for name, weight in named.items() if name in matrices}
         named = {name: weight for name, weight in named.items() if name not in hidden}
         share = REST_OF_MUON
+        if settings.rest_learning_rate is not None and settings.learning_rate is not None:
+            share = settings.rest_learning_rate / settings.learning_rate
         if hidden:
             yield torch.optim.Muon(
                 _groups(hidden, decayed, settings.weight_decay), lr=0.0, momentum=MUON_MOMENTUM

@@ -23,7 +23,8 @@ class Progress:
         validated: the step of the last validation; -1 before the first.
         best_step: the step of the best validation; None before the first.
         best_value: its value.
-        stale: validations since then.
+        lowest_loss: the lowest validation loss so far.
+        stale: validations since either of the two improved.
         metrics_bytes: length of ``metrics.jsonl`` at this point.
         events: lines about what was out of the ordinary.
     """
@@ -42,6 +43,7 @@ class Progress:
     validated: int = -1
     best_step: int | None = None
     best_value: float | None = None
+    lowest_loss: float | None = None
     stale: int = 0
     metrics_bytes: int = 0
     events: list[str] = field(default_factory=list)

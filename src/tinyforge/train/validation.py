@@ -53,10 +53,14 @@ class Validator:
         progress = training.progress
         value = values[self.best_by]
         best = self._better(value, progress.best_value)
+        # Accuracy moves in jumps; while the loss still falls, the model still learns.
+        loss = values.get("loss", math.inf)
+        falling = progress.lowest_loss is None or loss < progress.lowest_loss
+        if falling:
+            progress.lowest_loss = loss
+        progress.stale = 0 if best or falling else progress.stale + 1
         if best:
-            progress.best_step, progress.best_value, progress.stale = progress.step, value, 0
-        else:
-            progress.stale += 1
+            progress.best_step, progress.best_value = progress.step, value
         progress.validated = progress.step
         training.tick()
         return Validation(progress.step, training.epoch, values, best)

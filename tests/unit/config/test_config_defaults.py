@@ -94,7 +94,7 @@ def test_one_sequence_always_fits_a_micro_batch() -> None:
 
 
 def test_multi_label_and_generation_pick_their_measure() -> None:
-    assert train(replace(MINILM, multi_label=True)).best_by == "macro_f1"
+    assert train(replace(MINILM, multi_label=True)).best_by == "micro_f1"
     assert train(Facts("text2text", "encoder-decoder", 10**7, False, False, 99, 9.0)).best_by == (
         "loss"
     )
