@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 import training_fakes
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
@@ -49,9 +48,9 @@ def kill_and_resume(folder: Path, kills: int, epochs: str, seed: int) -> dict[st
     return finish(folder, "--resume", "--set", epochs)
 
 
-def test_three_kills_change_nothing(tmp_path: Path) -> None:
+def test_two_kills_change_nothing(tmp_path: Path) -> None:
     whole = finish(tmp_path / "whole", "--set", "epochs=12")
-    assert kill_and_resume(tmp_path / "killed", 3, "epochs=12", seed=0) == whole
+    assert kill_and_resume(tmp_path / "killed", 2, "epochs=12", seed=0) == whole
 
 
 @pytest.mark.slow
@@ -91,7 +90,7 @@ def test_two_threads_give_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
         process = subprocess.run(
             [sys.executable, training_fakes.__file__, str(tmp_path / name), "--width", "512",
-             "--micro", "8", "--set", "threads=2", "--set", "epochs=2"],
+             "--micro", "8", "--set", "threads=2", "--set", "epochs=1"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         results.append(json.loads(process.stdout.splitlines()[-1]))

@@ -29,8 +29,10 @@ class Batch(Protocol):
         units: label tokens, or examples, that the loss is summed over.
     """
 
-    tensors: dict[str, torch.Tensor]
-    units: int
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]: ...
+    @property
+    def units(self) -> int: ...
 
 
 def loss_validation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,9 @@ def evaluate(
         TinyForgeError: the model cannot be read, or the rows do not fit it.
     """
     trust = settings.model.trust_remote_code
-    ours = TorchModel.load(model, trust_remote_code=trust)
-    theirs = TorchModel.load(baseline, trust_remote_code=trust) if baseline is not None else None
+    load = partial(TorchModel.load, trust_remote_code=trust, settings=settings.generate)
+    ours = load(model)
+    theirs = load(baseline) if baseline is not None else None
     with tempfile.TemporaryDirectory(prefix="tinyforge-") as work:
         dataset = read_all(data, ours.task, settings, Path(work))
         rows = Rows(dataset.store, dataset.train)

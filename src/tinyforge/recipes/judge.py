@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from tinyforge.evaluate.baselines import baselines, score_baselines
@@ -17,12 +18,13 @@ log = logging.getLogger("tinyforge")
 
 
 def judge_model(
-    setup: Setup, model: Any
+    setup: Setup, model: Any, folder: Path
 ) -> tuple[Evaluation | None, dict[str, Evaluation], Verdict]:
     """The model's scores on the test split, its baselines' scores, and the verdict.
 
     Args:
         model: the trained model, adapters merged.
+        folder: where it was saved.
     """
     dataset, settings = setup.dataset, setup.settings
     test = Rows(dataset.store, dataset.test)
@@ -33,7 +35,7 @@ def judge_model(
         "settings": settings.evaluate, "seed": settings.train.seed,
     }  # fmt: skip
     log.info(f"judging on {len(test):,} unseen rows")
-    ours = evaluate(_predictor(setup, model), test, **how)
+    ours = evaluate(_predictor(setup, model, folder), test, **how)
     scored: dict[str, Evaluation] = {}
     if settings.evaluate.baselines:
         found = baselines(
@@ -46,8 +48,11 @@ def judge_model(
     return ours, scored, judge(ours, scored)
 
 
-def _predictor(setup: Setup, model: Any) -> TorchModel:
-    return TorchModel.from_loaded(model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name)
+def _predictor(setup: Setup, model: Any, folder: Path | None = None) -> TorchModel:
+    return TorchModel.from_loaded(
+        model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name, path=folder,
+        settings=setup.settings.generate,
+    )  # fmt: skip
 
 
 def _untuned(setup: Setup) -> TorchModel | None:

@@ -128,7 +128,7 @@ def _train(
         choose_threshold(setup)
         model, tokenizer = setup.loaded.model, setup.loaded.tokenizer
         save_model(model, tokenizer, folder.path, setup.task.state())
-        judged = judge_model(setup, merge(model))
+        judged = judge_model(setup, merge(model), folder.path)
         report = _report(setup, data, folder, outcome, judged, started)
         write_report(folder.path, report)
     finally:

@@ -29,13 +29,8 @@ from tinyforge.artifacts.run_folder import RunFolder
 from tinyforge.train.journal import Journal
 from tinyforge.train.loop import Training
 from tinyforge.train.recovery import Trouble
-from tinyforge.train.resume import (
-    capture,
-    check_identity,
-    fingerprint_of_frozen,
-    restore,
-    restore_learnt,
-)
+from tinyforge.train.resume import capture, check_identity, restore
+from tinyforge.train.weights import fingerprint_of_frozen, restore_learnt
 
 log = logging.getLogger("tinyforge")
 

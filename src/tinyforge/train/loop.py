@@ -21,6 +21,7 @@ from tinyforge.train.progress import Progress
 from tinyforge.train.randomness import seed_torch
 from tinyforge.train.recovery import examine, note_loss
 from tinyforge.train.schedules import Schedule, progress_of
+from tinyforge.train.weights import persistent_buffers
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches, MicroBatch
@@ -92,7 +93,7 @@ def steps(training: Training, batches: Batches) -> Iterator[StepResult]:
     """
     while training.over is None:
         started = time.monotonic()
-        with training.interruptible():
+        with training.interruptible(), _buffers_kept(training.model):
             micro_batches = batches.step(training.progress.step)
             loss, norm = gradients(training, micro_batches)
         examples = sum(micro_batch.examples for micro_batch in micro_batches)
@@ -169,6 +170,18 @@ def clip(parameters: Sequence[torch.nn.Parameter], limit: float) -> float:
     if limit > 0:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     return float(norm)
+
+
+@contextlib.contextmanager
+def _buffers_kept(model: Any) -> Iterator[None]:
+    """Undo what a step that is broken off has done to buffers, such as running means."""
+    before = {name: buffer.clone() for name, buffer in persistent_buffers(model).items()}
+    try:
+        yield
+    except BaseException:
+        for name, buffer in persistent_buffers(model).items():
+            buffer.copy_(before[name])
+        raise
 
 
 def _on(device: torch.device, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

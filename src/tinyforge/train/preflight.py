@@ -11,7 +11,7 @@ from tinyforge.train.hooks import Estimate
 from tinyforge.train.loop import Training, gradients, update
 from tinyforge.train.memory import peak_memory, reset_peak
 from tinyforge.train.randomness import random_state, restore_random_state
-from tinyforge.train.resume import learnt_tensors
+from tinyforge.train.weights import learnt_tensors
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches

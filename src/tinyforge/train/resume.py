@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -12,9 +11,10 @@ from typing import Any
 import torch
 
 from tinyforge.artifacts.checkpoint import read_state, read_tensors
-from tinyforge.errors import FolderError, SettingError
+from tinyforge.errors import SettingError
 from tinyforge.train.loop import Training
 from tinyforge.train.randomness import random_state, restore_random_state
+from tinyforge.train.weights import learnt_tensors, restore_learnt
 
 log = logging.getLogger("tinyforge")
 
@@ -59,54 +59,6 @@ def restore(training: Training, folder: Path) -> None:
     restore_random_state(read_tensors(folder, "random"), state["random"])
     training.loss_scale.restore(state["loss_scale"])
     training.progress.restore(state["progress"])
-
-
-def learnt_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """What training changes: weights that learn, and buffers that are saved with a model.
-
-    Frozen weights are left out (with adapters they are nearly all, and come back from where the
-    model came from). A tied weight appears once.
-    """
-    found = {
-        name: parameter.detach()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-    saved = model.state_dict().keys()
-    found.update({name: buffer for name, buffer in model.named_buffers() if name in saved})
-    return found
-
-
-def restore_learnt(model: Any, tensors: Mapping[str, torch.Tensor], where: Path) -> None:
-    """Put ``learnt_tensors`` back.
-
-    Raises:
-        FolderError: names or shapes are not this model's.
-    """
-    own = learnt_tensors(model)
-    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if shapes != given:
-        odd = sorted(set(shapes.items()) ^ set(given.items()))
-        raise FolderError(
-            "the checkpoint is of another model", where=str(where),
-            value=f"{odd[0][0]} of shape {odd[0][1]}",
-            fix="Give the same model and settings, or start anew with --force",
-        )  # fmt: skip
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
-
-
-def fingerprint_of_frozen(model: Any) -> str:
-    """SHA-256 over the weights that do not learn, which checkpoints leave out."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            digest.update(name.encode())
-            flat = parameter.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def machine(training: Training) -> dict[str, Any]:

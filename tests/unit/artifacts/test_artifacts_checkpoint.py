@@ -105,7 +105,7 @@ def test_nothing_good_is_none(tmp_path: Path) -> None:
     assert latest_good(tmp_path) is None
 
 
-@pytest.mark.parametrize("call", range(1, 8))
+@pytest.mark.parametrize("call", range(1, 7))
 def test_a_full_disk_leaves_the_last_one_and_no_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
@@ -121,10 +121,10 @@ def test_a_full_disk_leaves_the_last_one_and_no_rest(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FolderError, match=r"the disk is full.*last checkpoint is intact"):
-        for step in range(2, 6):  # the numbers go on past one save's syncs
-            save(tmp_path, step)
+        save(tmp_path, 2)
     monkeypatch.undo()
-    assert latest_good(tmp_path) in (before, tmp_path / folder_name(2))
+    published = call == 6  # the last sync makes the rename durable
+    assert latest_good(tmp_path) == (tmp_path / folder_name(2) if published else before)
     assert not list(tmp_path.glob(".*"))
 
 
@@ -135,7 +135,7 @@ def test_every_file_is_synced_before_the_rename(
     real_sync, real_rename = os.fsync, Path.rename
 
     def sync(descriptor: int) -> None:
-        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
         real_sync(descriptor)
 
     def rename(self: Path, target: Path) -> Path:

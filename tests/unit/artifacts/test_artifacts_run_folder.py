@@ -23,6 +23,16 @@ def train(folder: RunFolder, *, finish: bool, text: str = "weights") -> None:
         folder.finish()
 
 
+def fail(path: Path, error: Exception, *, rejected: str = "", **flags: bool) -> None:
+    """A run that writes its record and ends in an error before the first checkpoint."""
+    with open_run(path, **flags) as folder:
+        write_json(folder.run, {"seed": 1})
+        (folder.meta / "work").mkdir()
+        if rejected:
+            folder.rejected.write_text(rejected)
+        raise error
+
+
 def make(path: Path, *, finish: bool) -> Path:
     with open_run(path) as folder:
         train(folder, finish=finish)
@@ -110,10 +120,8 @@ def test_force_replaces_a_run(tmp_path: Path) -> None:
 def test_force_gives_the_old_run_back_when_the_new_one_fails_early(tmp_path: Path) -> None:
     path = make(tmp_path / "run", finish=True)
     before = files(path)
-    with pytest.raises(DataError), open_run(path, force=True) as folder:
-        write_json(folder.run, {"seed": 1})
-        folder.rejected.write_text("{}")
-        raise DataError("no rows")
+    with pytest.raises(DataError):
+        fail(path, DataError("no rows"), rejected="{}", force=True)
     assert files(path) == before
     assert verify(path) == []
 
@@ -166,26 +174,22 @@ def test_moving_aside_that_was_killed_is_undone(
 
 def test_a_mistake_before_the_first_checkpoint_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run"
-    with pytest.raises(TinyForgeError), open_run(path) as folder:
-        write_json(folder.run, {})
-        (folder.meta / "work").mkdir()
-        raise TinyForgeError("a setting is wrong")
+    with pytest.raises(TinyForgeError):
+        fail(path, TinyForgeError("a setting is wrong"))
     assert not (tmp_path / "deep").exists()
 
 
 def test_rejected_rows_outlast_a_mistake_and_are_in_nobodys_way(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    with pytest.raises(DataError), open_run(path) as folder:
-        folder.rejected.write_text('{"reason": "bad"}')
-        raise DataError("too few rows")
+    with pytest.raises(DataError):
+        fail(path, DataError("too few rows"), rejected='{"reason": "bad"}')
     assert files(path) == {"tinyforge/rejected.jsonl": b'{"reason": "bad"}'}
     make(path, finish=True)
 
 
 def test_an_error_after_a_checkpoint_keeps_all(tmp_path: Path) -> None:
-    path = tmp_path / "run"
-    with pytest.raises(RuntimeError), open_run(path) as folder:
-        train(folder, finish=False)
+    path = make(tmp_path / "run", finish=False)
+    with pytest.raises(RuntimeError), open_run(path, resume=True):
         raise RuntimeError
     assert RunFolder(path).state == "unfinished"
     assert (path / "tinyforge" / "checkpoints" / "step-00000001").is_dir()

@@ -49,8 +49,8 @@ def test_decay_leaves_out_what_is_frozen() -> None:
          ["classifier.weight", "bert.embeddings.word_embeddings.weight"]),
         (transformers.GPT2LMHeadModel(GPT2), "transformer.h.0.attn.c_attn.weight",
          ["transformer.wte.weight", "transformer.wpe.weight", "lm_head.weight"]),
-        (transformers.T5ForConditionalGeneration(T5), "decoder.block.0.layer.1.EncDecAttention.k.weight",
-         ["shared.weight", "lm_head.weight"]),
+        (transformers.T5ForConditionalGeneration(T5),
+         "decoder.block.0.layer.1.EncDecAttention.k.weight", ["shared.weight", "lm_head.weight"]),
     ],
 )  # fmt: skip
 def test_muon_takes_hidden_matrices_only(model: Any, inside: str, outside: list[str]) -> None:

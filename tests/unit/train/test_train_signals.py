@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
+import training_fakes
 from training_fakes import Recorder, TinyTask, digest, train, validation_loss
 
-import training_fakes
 from tinyforge.artifacts.checkpoint import all_checkpoints
 from tinyforge.errors import Interrupted
 from tinyforge.train.signals import Signals, Stopped
