@@ -23,8 +23,10 @@ from tinyforge.train.hooks import (
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-RECENT_STEPS = 30
-"""Loss and speed are means over so many steps."""
+LOSS_STEPS = 10
+"""The loss is a mean over so many steps."""
+RECENT_STEPS, RECENT_SECONDS, MOST_STEPS = 30, 30.0, 2_000
+"""The speed is a mean over so many steps, or over so many seconds where steps are quick."""
 
 BAR = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{desc}"
 
@@ -48,7 +50,7 @@ class Progress(Listener):
     ) -> None:
         self._terminal = sys.stderr.isatty() if terminal is None else terminal
         self._clock = clock
-        self._recent: deque[StepResult] = deque(maxlen=RECENT_STEPS)
+        self._recent: deque[StepResult] = deque(maxlen=MOST_STEPS)
         self._bar: tqdm[Any] | None = None
         self._total = self._first = self._shown = 0
         self._shown_at = self._trained = 0.0
@@ -87,8 +89,8 @@ class Progress(Listener):
 
     def on_step(self, result: StepResult) -> None:
         """Move the bar, or print a line when one is due."""
-        self._recent.append(result)
         self._trained += result.seconds
+        self._remember(result)
         if self._terminal:
             self._move(result)
         elif self._is_due(result.step):
@@ -117,6 +119,12 @@ class Progress(Listener):
             f"examples/s{STOPPED.get(outcome.stopped_because, '')}{best}"
         )
 
+    def _remember(self, result: StepResult) -> None:
+        self._recent.append(result)
+        seconds = sum(step.seconds for step in self._recent)
+        while len(self._recent) > RECENT_STEPS and seconds > RECENT_SECONDS:
+            seconds -= self._recent.popleft().seconds
+
     def _move(self, result: StepResult) -> None:
         if self._bar is None:
             from tqdm import tqdm
@@ -131,7 +139,8 @@ class Progress(Listener):
     def _state(self, result: StepResult) -> str:
         """Loss, learning rate, speed and time left."""
         seconds = sum(step.seconds for step in self._recent)
-        loss = sum(step.loss for step in self._recent) / len(self._recent)
+        losses = [step.loss for step in self._recent][-LOSS_STEPS:]
+        loss = sum(losses) / len(losses)
         rate = sum(step.examples for step in self._recent) / seconds if seconds > 0 else 0.0
         left = (self._total - result.step) * seconds / len(self._recent)
         if self._limit is not None:

@@ -111,5 +111,5 @@ def read_all(data: Any, task: Any, settings: Settings, work: Path) -> Dataset:
     whole = settings.data.model_copy(update=chosen)
     seen = survey(data, whole)
     return load_dataset(
-        data, seen.columns, task.name, whole, seed=settings.train.seed, work=work,
+        data, seen.columns, task.name, whole, seed=settings.train.seed, work=work, training=False,
     )  # fmt: skip

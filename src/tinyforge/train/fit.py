@@ -95,7 +95,9 @@ def fit(
         training.interruptible = signals.interruptible
         keeper.journal = journal
         tell = Listeners([journal, *tracking, *listeners])
-        run = _Run(training, batches, keeper, validator, tell, best_by, signals)
+        run = _Run(
+            training, batches, keeper, validator, tell, best_by, signals, heard=bool(listeners)
+        )
         outcome: Outcome | None = None
         try:
             with _deterministic(training.precision.device), _interruptible_backward(training):
@@ -139,7 +141,7 @@ def _begin(model: Any, task: Task, batches: Batches, settings: TrainSettings) ->
 
 @dataclass
 class _Run:
-    """One call of ``fit``."""
+    """One call of ``fit``. ``heard``: somebody listens, so that the log need not repeat events."""
 
     training: Training
     batches: Batches
@@ -148,6 +150,7 @@ class _Run:
     tell: Listener
     best_by: str
     signals: Signals
+    heard: bool
     estimate: Estimate | None = None
 
     def start(self, *, resumed: bool, preflight: bool) -> None:
@@ -311,14 +314,13 @@ class _Run:
         self.event("best lost", f"the best weights so far, of step {step}, are damaged")
 
     def event(self, kind: EventKind, message: str, *, at: int | None = None) -> None:
-        """Tell everybody and the log."""
+        """Tell the listeners, or the log where there are none."""
         step = self.training.progress.step if at is None else at
         line = f"step {step}: {message}" if kind in ("out of memory", "best lost") else message
         if kind not in ("resumed", "stopped"):
             self.training.progress.events.append(line)
-            log.warning(line)
-        elif kind == "resumed":
-            log.info(line)
+        if not self.heard:
+            log.log(logging.INFO if kind in ("resumed", "stopped") else logging.WARNING, line)
         self.tell.on_event(Event(step, kind, message))
 
 
