@@ -61,6 +61,17 @@ PEAK_RATES: dict[tuple[str, bool], Curve] = {
     ("decoder", False): ((2e6, 3e-3), (15e6, 1e-3), (120e6, 6e-4), (350e6, 3e-4)),
 }
 
+MUON_FOR_T5 = (
+    # A new T5 starts with embeddings of spread 1, fifty times those of other models, which AdamW's
+    # usual rates hardly move. Measured on the word-reversal exercise (600 steps of 32 rows, exact
+    # match): AdamW at 2e-3 0.02, Muon at 0.01 with AdamW at 3e-2 for the rest 0.50.
+    ("optimizer", "muon", "an untrained T5 learns several times sooner by it"),
+    ("learning_rate", 0.01, "usual for Muon on small models"),
+    ("rest_learning_rate", 0.05, "a new T5's embeddings are large and want large steps"),
+    ("weight_decay", 0.0, "with Muon on small models"),
+)
+"""Setting, value, reason."""
+
 LORA_TIMES, LORA_LOWEST, LORA_HIGHEST = 10.0, 2e-4, 2e-3
 
 STEPS_WANTED = {True: 300, False: 1500}
@@ -104,7 +115,11 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
     if train.micro_batch_tokens is None and train.micro_batch_size is None:
         tokens = 16_384 if facts.accelerator else 4_096 if facts.parameters < 300e6 else 2_048
         chosen["micro_batch_tokens"] = max(tokens, facts.max_length or 0)
-    if train.learning_rate is None:
+    if _wants_muon(train, facts):
+        for name, value, reason in MUON_FOR_T5:
+            if name not in train.model_fields_set:
+                choose(name, value, reason)
+    if train.learning_rate is None and "learning_rate" not in chosen:
         choose("learning_rate", *_learning_rate(facts, train))
     _choose_usual(train, facts, choose)
 
@@ -123,6 +138,11 @@ def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
     if train.best_by is None and facts.validation_rows:
         choose("best_by", *_best_by(facts))
     return _with(settings, chosen), reasons
+
+
+def _wants_muon(train: TrainSettings, facts: Facts) -> bool:
+    untouched = not {"optimizer", "learning_rate"} & train.model_fields_set
+    return untouched and facts.family == "encoder-decoder" and not facts.pretrained
 
 
 def _sequences(facts: Facts) -> int:

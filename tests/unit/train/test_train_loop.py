@@ -107,6 +107,20 @@ def test_dropout_depends_on_seed_step_and_micro_batch_only() -> None:
     assert other[0] != losses[0][0]
 
 
+def test_equal_micro_batches_have_dropout_of_their_own() -> None:
+    losses: list[float] = []
+
+    class Task(TinyTask):
+        def loss(self, model: Any, batch: Any, **options: Any) -> torch.Tensor:
+            loss = super().loss(model, batch, **options)
+            losses.append(float(loss.detach()))
+            return loss
+
+    training = _begin(tiny_model(dropout=0.5), Task(), TinyBatches(), settings())
+    gradients(training, [TinyBatches().step(0)[0]] * 3)
+    assert len(set(losses)) == 3
+
+
 def test_seeds_of_neighbours_have_nothing_in_common() -> None:
     draws = set()
     for numbers in [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 256, 0), (0, 0, 256)]:

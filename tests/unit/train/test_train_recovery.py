@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torch
 from training_fakes import Recorder, TinyBatches, TinyTask, digest, tiny_model, train
 
 from tinyforge.artifacts.checkpoint import latest_good, read_state
-from tinyforge.errors import TinyForgeError
+from tinyforge.errors import Interrupted, TinyForgeError
 from tinyforge.train.progress import Progress
 from tinyforge.train.recovery import (
     Diverged,
@@ -107,9 +109,10 @@ def test_three_returns_are_enough(tmp_path: Path) -> None:
     assert str(good.parent) in str(error.value)
 
 
-@pytest.mark.parametrize("stop_at", [26, 28, 30])
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("stop_at", [23, 24, 26, 27, 30])
 def test_recovery_is_the_same_after_a_resume(tmp_path: Path, stop_at: int) -> None:
-    """Trouble at step 28, in a run that was interrupted shortly before or after."""
+    """Trouble at step 28, in a run that a signal stopped shortly before or after."""
     rows = TinyBatches().step(27)[0].tensors["input_ids"]
 
     class Task(TinyTask):
@@ -121,20 +124,26 @@ def test_recovery_is_the_same_after_a_resume(tmp_path: Path, stop_at: int) -> No
             return loss * math.nan if bad else loss
 
     class Watch(Recorder):
+        stop_at = 0
+
+        def on_step(self, result: Any) -> None:
+            if result.step == self.stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+
         def on_event(self, event: Any) -> None:
-            super().on_event(event)
             if event.kind == "not finite":
                 Task.full = False
 
-    given: dict[str, Any] = {"checkpoint_every": 13, "validate_every": 8, "model": None}
     Task.full = True
-    whole, outcome = train(tmp_path / "whole", task=Task(), listener=Watch(), **given)
-    assert len(outcome.events) == 1
+    whole, outcome = train(tmp_path / "whole", task=Task(), listener=Watch())
+    assert "went back to step 24" in outcome.events[0]
 
     Task.full = True
-    with pytest.raises(RuntimeError, match="power cut"):
-        train(tmp_path / "cut", task=Task(), listener=Watch(raise_at=stop_at), **given)
-    resumed, again = train(tmp_path / "cut", task=Task(), listener=Watch(), resume=True, **given)
+    Watch.stop_at = stop_at
+    with pytest.raises(Interrupted, match=f"after step {stop_at}"):
+        train(tmp_path / "cut", task=Task(), listener=Watch())
+    Watch.stop_at = 0
+    resumed, again = train(tmp_path / "cut", task=Task(), listener=Watch(), resume=True)
     assert digest(resumed) == digest(whole)
     assert again.events == outcome.events
     assert metrics(tmp_path / "cut") == metrics(tmp_path / "whole")
