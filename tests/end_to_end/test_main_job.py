@@ -144,7 +144,7 @@ def test_several_labels_and_their_threshold(capsys: pytest.CaptureFixture[str]) 
     for text in texts(500, 0):
         labels = [name for name in ("alpha", "beta", "gamma") if rng.random() < 0.4]
         rows.append({"text": " ".join([*labels, text]), "labels": labels})
-    result = train(capsys, write("rows.jsonl", rows), *bert("--epochs", "15"))
+    result = train(capsys, write("rows.jsonl", rows), *bert("--epochs", "40"))
     assert result["metrics"]["micro_f1"] > 0.9
     assert result["primary_metric"] == "micro_f1"
     state = json.loads(Path("out/tinyforge/task.json").read_text())
@@ -184,7 +184,9 @@ def test_instructions_in_full_and_with_lora(
 
 
 def test_raw_text(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "\n\n".join(" ".join(texts(12, seed)) + "." for seed in range(80))
+    rng = random.Random(0)
+    names = ["".join(rng.choices("aeioustrnlm", k=rng.randint(3, 7))) for _ in range(500)]
+    text = "\n\n".join(" ".join(rng.choices(names, k=60)) + "." for _ in range(240))
     Path("book.txt").write_text(text, encoding="utf-8")
     result = train(
         capsys, "book.txt", "--model", "scratch:gpt-tiny", "--set", f"model.shape={SMALL_GPT}",
@@ -193,6 +195,13 @@ def test_raw_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert result["task"] == "language-model"
     assert {"perplexity", "bits_per_byte"} <= set(result["metrics"])
     assert "byte_ngram" in result["baselines"]
+
+
+def test_text_that_only_repeats_itself_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("book.txt").write_text("All work and no play makes a dull boy.\n\n" * 2_000)
+    words = ["train", "book.txt", "--output", "out", "--model", "scratch:gpt-tiny"]
+    assert main(words) == 2
+    assert "near-duplicate" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:

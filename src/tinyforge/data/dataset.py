@@ -116,11 +116,7 @@ def load_dataset(
     else:
         split = Split(np.arange(len(store)), nowhere(), nowhere(), nowhere())
     if not len(split.train):
-        raise DataError(
-            "no training rows are left: all of them repeat rows of the given files",
-            where=report.files[0].source,
-            fix="Give other rows, or keep them with --set data.keep_leaks=true",
-        )
+        raise _nothing_to_train_on(settings, report)
     labels = _labels(intake, split, report) if task == "classify" else ()
     if training and task == "classify":
         _check_labels(labels, report)
@@ -145,6 +141,20 @@ def _clusters(intake: Intake, store: ExampleStore, threshold: float, scratch: Pa
     )
     shutil.rmtree(scratch, ignore_errors=True)
     return found
+
+
+def _nothing_to_train_on(settings: DataSettings, report: DataReport) -> DataError:
+    where = report.files[0].source
+    if settings.test is not None or settings.validation is not None:
+        return DataError(
+            "no training rows are left: all of them repeat rows of the given files", where=where,
+            fix="Give other rows, or keep them with --set data.keep_leaks=true",
+        )  # fmt: skip
+    return DataError(
+        "no training rows are left: each has a near-duplicate in the part that is held out",
+        where=where,
+        fix="Give more varied rows, or count only exact repeats: --set data.near_duplicate=1",
+    )
 
 
 def _count_duplicates(
