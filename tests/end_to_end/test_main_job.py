@@ -13,7 +13,9 @@ import pytest
 
 from tinyforge.cli.main import main
 
-SMALL_BERT = "{hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}"
+SMALL_BERT = (
+    "{hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}"
+)
 SMALL_T5 = "{d_model: 32, d_kv: 8, num_heads: 4, d_ff: 64, num_layers: 1, num_decoder_layers: 1}"
 SMALL_GPT = (
     "{hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 2, "
@@ -100,7 +102,9 @@ def test_a_classifier_from_rows_to_answers(capsys: pytest.CaptureFixture[str]) -
     assert 0.5 < answer["confidence"] <= 1
     judged = run(capsys, "evaluate", "out", write("more.jsonl", labelled(60, seed=7)))
     assert judged["metrics"]["accuracy"] > 0.9
-    one = run(capsys, "evaluate", "out", write("one.jsonl", [r for r in rows if r["label"] == "no"]))
+    one = run(
+        capsys, "evaluate", "out", write("one.jsonl", [r for r in rows if r["label"] == "no"])
+    )
     assert one["metrics"]["accuracy"] > 0.9
     run(capsys, "verify", "out")
     weights = Path("out/model.safetensors")

@@ -16,7 +16,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-SIX_STEPS_WITH_T5 = '''
+TINYFORGE = [sys.executable, "-m", "tinyforge.cli.main"]
+
+SIX_STEPS_WITH_T5 = """
 # Step 1: the libraries
 from datasets import Dataset
 from transformers import AutoTokenizer, T5ForConditionalGeneration, Trainer, TrainingArguments
@@ -52,15 +54,15 @@ tokenizer.save_pretrained("./t5-reverse")
 # Step 6: trying it
 inputs = tokenizer("reverse: how are you doing today", return_tensors="pt")
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0], skip_special_tokens=True))
-'''
+"""
 
-REAL_TRAINER_WITH_DISTILBERT = '''
+REAL_TRAINER_WITH_DISTILBERT = """
 from backend.training.real_trainer import RealTrainer, TrainingConfig
 config = TrainingConfig(model_name="distilbert-base-uncased", output_dir="./my-first-model",
                         num_epochs=3, batch_size=8, learning_rate=2e-5)
 trainer = RealTrainer(config)
 trainer.train("my_data.jsonl")        # rows {"input": …, "output": …}
-'''
+"""
 
 THREE_ROWS = [
     {"input": "What is your name?", "output": "I am a small bot."},
@@ -87,8 +89,7 @@ def test_six_steps_with_t5(tmp_path: Path, hub_cache: Path) -> None:
     done = run_program(SIX_STEPS_WITH_T5, tmp_path, hub_cache)
     assert done.returncode == 0, done.stderr
     answer = subprocess.run(
-        [sys.executable, "-m", "tinyforge.cli.main", "predict", "t5-reverse", "--json"]
-        + ["reverse: how are you"],
+        [*TINYFORGE, "predict", "t5-reverse", "--json", "reverse: how are you"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from tinyforge.data.store import ExampleStore
 from tinyforge.records.examples import Example
 from tinyforge.tasks import build_task
 
-WORDS = "the cat sat on the mat and the dog lay by the door how are you doing today".split()
+WORDS = ["the", "cat", "sat", "on", "mat", "and", "dog", "lay", "by", "door", "how", "are", "you"]
 LENGTH = 48
 
 

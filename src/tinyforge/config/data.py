@@ -53,10 +53,13 @@ class DataSettings(Stage):
         None, ge=2, description="Answer tokens kept (encoder-decoder); default: covers 99 %."
     )
     allow_cut: bool = Field(
-        False, description="Train though more than 1 % of answers are cut, or a row teaches nothing."
+        False,
+        description="Train though more than 1 % of answers are cut, or a row teaches nothing.",
     )
     near_duplicate: float = Field(
-        0.7, gt=0, le=1,
+        0.7,
+        gt=0,
+        le=1,
         description="Jaccard similarity of 5-character shingles from which rows count as "
         "near-duplicates; 1 means exact duplicates only.",
     )
@@ -68,7 +71,9 @@ class DataSettings(Stage):
         16_000_000, ge=1_000, description="A longer row is rejected (bytes)."
     )
     max_file_bytes: int | None = Field(
-        None, ge=1, description="Stop a compressed file that unpacks to more than this (bytes); "
+        None,
+        ge=1,
+        description="Stop a compressed file that unpacks to more than this (bytes); "
         "default: 200 times its size on disk, at least 1 GB.",
     )
     min_rows: int = Field(2, ge=1, description="Fewer usable rows stop the run.")

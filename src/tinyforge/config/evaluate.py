@@ -10,12 +10,12 @@ from tinyforge.config.base import Stage
 class EvaluateSettings(Stage):
     """How a model is judged."""
 
-    bootstrap_samples: int = Field(
-        2000, ge=100, description="Resamples behind the 95 % intervals."
-    )
+    bootstrap_samples: int = Field(2000, ge=100, description="Resamples behind the 95 % intervals.")
     max_rows: int | None = Field(
-        None, ge=1, description="Judge on no more than this many test rows; default: all, and "
-        "1,000 where answers are generated."
+        None,
+        ge=1,
+        description="Judge on no more than this many test rows; default: all, and "
+        "1,000 where answers are generated.",
     )
     baselines: bool = Field(True, description="Compare with simple baselines.")
 

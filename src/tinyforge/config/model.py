@@ -10,9 +10,7 @@ from tinyforge.config.base import Stage
 class ModelSettings(Stage):
     """Which model, and how it is loaded."""
 
-    name: str = Field(
-        "auto", description="Hub id, local folder, scratch:PRESET, or auto."
-    )
+    name: str = Field("auto", description="Hub id, local folder, scratch:PRESET, or auto.")
     revision: str | None = Field(None, description="Branch, tag or commit of a hub model.")
     trust_remote_code: bool = Field(
         False, description="Run Python code that comes with the model. Off unless you trust it."

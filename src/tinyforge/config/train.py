@@ -21,16 +21,21 @@ class TrainSettings(Stage):
         None, ge=1, description="Examples (packed: sequences) per optimizer step."
     )
     micro_batch_size: int | None = Field(
-        None, ge=1,
+        None,
+        ge=1,
         description="Examples in one forward pass; the rest of the batch is accumulated.",
     )
     micro_batch_tokens: int | None = Field(
-        None, ge=1, description="Padded tokens in one forward pass, at most.",
+        None,
+        ge=1,
+        description="Padded tokens in one forward pass, at most.",
     )
     optimizer: Literal["adamw", "muon", "sgd"] = Field("adamw", description="Update rule.")
     learning_rate: float | None = Field(None, gt=0, description="Peak learning rate.")
     rest_learning_rate: float | None = Field(
-        None, gt=0, description="Muon: peak learning rate of what is no matrix (embeddings, norms, "
+        None,
+        gt=0,
+        description="Muon: peak learning rate of what is no matrix (embeddings, norms, "
         "biases), which AdamW updates; default: a fixed share of train.learning_rate.",
     )
     schedule: Literal["linear", "cosine", "constant"] = Field(
@@ -50,28 +55,33 @@ class TrainSettings(Stage):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread out.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the matrix products; auto: bfloat16 where the "
-        "processor has it."
+        "auto",
+        description="Number format of the matrix products; auto: bfloat16 where the "
+        "processor has it.",
     )
     gradient_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass: less memory, slower."
     )
     bucket: bool = Field(True, description="Put rows of like length into one batch.")
     pack: bool | None = Field(
-        None, description="Several rows in one sequence, attention kept apart (decoders); "
-        "default: only for language-model."
+        None,
+        description="Several rows in one sequence, attention kept apart (decoders); "
+        "default: only for language-model.",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of split, order, dropout and start.")
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations; default: about ten in a run."
     )
     early_stopping: int = Field(
-        3, ge=0, description="Validations in a row in which neither train.best_by nor the loss gets "
-        "better before training stops; 0: never."
+        3,
+        ge=0,
+        description="Validations in a row in which neither train.best_by nor the loss gets "
+        "better before training stops; 0: never.",
     )
     best_by: str | None = Field(
-        None, description="Validation metric that picks the best checkpoint; default: accuracy "
-        "or macro_f1 for classification, loss otherwise."
+        None,
+        description="Validation metric that picks the best checkpoint; default: accuracy "
+        "or macro_f1 for classification, loss otherwise.",
     )
     checkpoint_every: int | None = Field(
         None, ge=1, description="Steps between checkpoints; default: about one in two minutes."

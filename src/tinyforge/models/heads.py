@@ -9,7 +9,6 @@ from typing import Any
 from tinyforge.errors import ModelError
 from tinyforge.models.weights import Read, refuse_missing
 
-
 KEPT = "the model's head for these labels is kept"
 """The note of a classifier that already knows the labels."""
 
