@@ -1,4 +1,4 @@
-"""What can go wrong, in families. Every error says what happened, the value seen, and the next step.
+"""What can go wrong, in families. Every error says what happened, what was seen, what to do next.
 
 The command line prints ``str(error)`` on one line and exits with ``error.exit_code``.
 """
