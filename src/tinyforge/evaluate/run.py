@@ -24,7 +24,7 @@ GENERATING = ("text2text", "instruct")
 GENERATED_ROWS = 1_000
 """Answers generated for a judgement, at most, where the user sets no number."""
 
-_CHUNK = 512
+_CHUNK = 256
 _EXCERPT = 1_000
 
 

@@ -17,6 +17,7 @@ from tinyforge.evaluate.report import describe
 from tinyforge.evaluate.run import evaluate as score
 from tinyforge.evaluate.verdict import Verdict, judge
 from tinyforge.inference.torch_model import TorchModel
+from tinyforge.recipes.judge import every_ten_seconds
 from tinyforge.recipes.rows import Rows
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def evaluate(
             "task": ours.task.name, "multi_label": dataset.multi_label,
             "labels": getattr(ours, "labels", ()),
             "settings": settings.evaluate, "seed": settings.train.seed,
+            "progress": every_ten_seconds(),
         }  # fmt: skip
         scored = score(ours, rows, name=str(model), **how)
         if theirs is None:

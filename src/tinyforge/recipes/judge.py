@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,8 @@ def judge_model(
         "task": setup.task.name, "multi_label": dataset.multi_label, "labels": dataset.labels,
         "settings": settings.evaluate, "seed": settings.train.seed,
     }  # fmt: skip
-    log.info(f"judging on {len(test):,} unseen rows")
-    ours = evaluate(_predictor(setup, model, folder), test, **how)
+    log.info("judging on unseen rows")
+    ours = evaluate(_predictor(setup, model, folder), test, **how, progress=every_ten_seconds())
     scored: dict[str, Evaluation] = {}
     if settings.evaluate.baselines:
         found = baselines(
@@ -46,6 +48,19 @@ def judge_model(
             found, test, **how, progress=lambda title: log.info(f"baseline: {title}")
         )
     return ours, scored, judge(ours, scored)
+
+
+def every_ten_seconds() -> Callable[[int, int], None]:
+    """Says how far a long evaluation is, not more often than that."""
+    said = time.monotonic()
+
+    def progress(done: int, rows: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > 10:
+            said = time.monotonic()
+            log.info(f"judged {done:,} of {rows:,} rows")
+
+    return progress
 
 
 def _predictor(setup: Setup, model: Any, folder: Path | None = None) -> TorchModel:

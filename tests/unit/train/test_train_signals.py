@@ -119,6 +119,22 @@ def test_in_another_thread_there_are_no_handlers(tmp_path: Path) -> None:
     assert found == [32]
 
 
+def test_a_signal_while_weights_change_waits() -> None:
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.received == signal.SIGTERM
+        with pytest.raises(Stopped), signals.interruptible():
+            raise AssertionError("not reached")
+
+
+def test_the_second_interrupt_is_immediate() -> None:
+    with Signals():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_a_backward_pass_can_be_broken_off() -> None:
     """One call into C++, and yet a signal gets in: the weights have hooks."""
     from tinyforge.train.fit import _interruptible_backward
