@@ -79,6 +79,8 @@ STEPS_WANTED = {True: 300, False: 1500}
 
 MOST_EPOCHS = {True: 30.0, False: 100.0}
 STEPS_AT_LEAST = 60
+MANY_LABELS = 20
+"""With more labels than this each one is seen seldom, and the rows are repeated more often."""
 
 
 def resolve(settings: Settings, facts: Facts) -> tuple[Settings, list[str]]:
@@ -200,6 +202,9 @@ def _epochs(steps_per_epoch: int, facts: Facts) -> tuple[float, str]:
     else:
         usual = {"classify": 10.0, "text2text": 20.0, "instruct": 10.0, "language-model": 10.0}
     epochs = usual.get(facts.task, 3.0)
+    many = facts.task == "classify" and facts.pretrained and facts.labels > MANY_LABELS
+    if many:
+        epochs = 8.0
     early = "; fewer if validation stops improving" if facts.validation_rows else ""
     big = facts.pretrained and steps_per_epoch >= 1_000
     if big:
@@ -210,7 +215,8 @@ def _epochs(steps_per_epoch: int, facts: Facts) -> tuple[float, str]:
     more = float(math.ceil(max(more, STEPS_AT_LEAST / steps_per_epoch)))
     if more > epochs:
         return more, f"few rows ({facts.train_rows:,}), so they are repeated{early}"
-    return epochs, f"usual here{early}"
+    usually = f"usual for {facts.labels} labels" if many else "usual here"
+    return epochs, f"{usually}{early}"
 
 
 def _best_by(facts: Facts) -> tuple[str, str]:

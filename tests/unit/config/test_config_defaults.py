@@ -123,3 +123,10 @@ def test_any_run_gets_usable_settings(
     assert chosen.validate_every
     assert chosen.best_by
     assert chosen.pack is not None
+
+
+def test_many_labels_want_more_passes() -> None:
+    few, many = train(replace(MINILM, labels=5)), train(replace(MINILM, labels=77))
+    assert few.epochs is not None
+    assert many.epochs is not None
+    assert many.epochs > few.epochs
