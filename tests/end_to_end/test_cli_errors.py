@@ -139,3 +139,19 @@ def test_as_a_program() -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_sigterm_before_the_first_step_ends_in_one_line() -> None:
+    program = (
+        "import sys, os, signal\n"
+        "from tinyforge.cli import main\n"
+        "main.show_notes = lambda: None\n"
+        "sys.argv = ['tinyforge', 'runs', '.']\n"
+        "import tinyforge.recipes.runs as runs\n"
+        "runs.find_runs = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(main.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 143
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 
 import click
 
 from tinyforge.cli.failures import report
 from tinyforge.cli.notes import show_notes
+from tinyforge.errors import Interrupted
 
 VERBS = {
     "train": "Train a model on your rows, and judge it on unseen ones.",
@@ -83,6 +86,8 @@ def tinyforge() -> None:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; see the contract in the README."""
     _prepare_process()
+    if args is None:
+        signal.signal(signal.SIGTERM, _stop)
     words = list(sys.argv[1:] if args is None else args)
     try:
         code = tinyforge.main(words or ["--help"], prog_name="tinyforge", standalone_mode=False)
@@ -90,6 +95,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except BaseException as problem:  # every failure ends in one line
         return report(problem)
     return code if isinstance(code, int) else 0
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    """Outside of the training loop, which has its own way, a SIGTERM ends in one line too."""
+    raise Interrupted(
+        "stopped by SIGTERM", signal_number=number, fix="A training run goes on with --resume"
+    )
 
 
 def _prepare_process() -> None:

@@ -169,7 +169,10 @@ def choose_threshold(setup: Setup) -> None:
 
 def identity(setup: Setup) -> dict[str, Any]:
     """What must be the same for a resumed run to go on as if it had never stopped."""
-    chosen = setup.settings.model_dump(mode="json", exclude={"evaluate", "generate"})
+    no_matter: Any = {
+        "evaluate": True, "generate": True, "train": {"trackers", "keep_checkpoints"},
+    }  # fmt: skip
+    chosen = setup.settings.model_dump(mode="json", exclude=no_matter)
     return {"settings": chosen, "data": setup.dataset.report.fingerprint}
 
 
