@@ -55,7 +55,7 @@ class Validator:
         best = self._better(value, progress.best_value)
         # Accuracy moves in jumps; while the loss still falls, the model still learns.
         loss = values.get("loss", math.inf)
-        falling = progress.lowest_loss is None or loss < progress.lowest_loss
+        falling = loss < (math.inf if progress.lowest_loss is None else progress.lowest_loss)
         if falling:
             progress.lowest_loss = loss
         progress.stale = 0 if best or falling else progress.stale + 1

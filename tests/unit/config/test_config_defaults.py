@@ -130,3 +130,12 @@ def test_many_labels_want_more_passes() -> None:
     assert few.epochs is not None
     assert many.epochs is not None
     assert many.epochs > few.epochs
+
+
+def test_a_new_t5_learns_by_muon_unless_the_user_chose() -> None:
+    facts = replace(MINILM, task="text2text", family="encoder-decoder", pretrained=False, labels=0)
+    assert train(facts).optimizer == "muon"
+    assert train(facts).rest_learning_rate is not None
+    chosen = Settings.model_validate({"train": {"learning_rate": 1e-3}})
+    assert resolve(chosen, facts)[0].train.optimizer == "adamw"
+    assert train(replace(facts, pretrained=True)).optimizer == "adamw"

@@ -83,6 +83,16 @@ def test_the_rate_of_muons_companion_is_small() -> None:
     assert optimizer._parts[1].param_groups[0]["lr"] == pytest.approx(3e-4)
 
 
+def test_the_rate_of_muons_companion_can_be_set() -> None:
+    given = settings(optimizer="muon", learning_rate=0.01, rest_learning_rate=0.05)
+    optimizer = Optimizer(tiny_model(), given)
+    optimizer.step(0.005)  # half-way down the schedule: both at half of their peak
+    assert [part.param_groups[0]["lr"] for part in optimizer._parts] == [
+        0.005,
+        pytest.approx(0.025),
+    ]
+
+
 def test_decay_without_gradient_shrinks_matrices_only() -> None:
     model = tiny_model()
     optimizer = Optimizer(model, settings(weight_decay=0.5))

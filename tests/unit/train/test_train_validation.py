@@ -44,6 +44,19 @@ def test_patience_ends_training(tmp_path: Path) -> None:
     assert outcome.best_step == 16
 
 
+def test_a_falling_loss_keeps_patience_with_a_resting_accuracy(tmp_path: Path) -> None:
+    losses = iter([3.0, 2.0, 1.0, 0.5, 0.6, 0.7, 0.4])
+
+    def evaluate(model: Any) -> dict[str, float]:
+        return {"accuracy": 0.5, "loss": next(losses)}
+
+    _, outcome = train(
+        tmp_path, evaluate=evaluate, best_by="accuracy", early_stopping=2, epochs=10.0
+    )
+    assert (outcome.steps, outcome.stopped_because) == (48, "early_stopping")
+    assert outcome.best_step == 8
+
+
 def test_patience_0_is_never(tmp_path: Path) -> None:
     scripted = Scripted("loss", [float(i) for i in range(10)])
     _, outcome = train(tmp_path, evaluate=scripted, early_stopping=0, epochs=10.0)
