@@ -10,6 +10,7 @@ _WIDTH = 96
 _BAR = 40
 _LABELS = 30
 _TOKENS = 80
+_TAIL = 10
 _TEXT = 600
 
 
@@ -178,14 +179,28 @@ def _tokens(sample: Mapping[str, Any]) -> Iterator[str]:
     parts = [("tokens", whole)]
     if start is not None:
         parts = [("input tokens", whole[:start]), ("answer tokens", whole[start:])]
+    elif len(whole) > _TOKENS and True in sample["learnt"][1:]:
+        # A long prompt must not push what is learnt out of sight.
+        start = sample["learnt"].index(True)
+        parts = [
+            ("prompt tokens", whole[:start]),
+            ("tokens from the first learnt one", whole[start:]),
+        ]
     for title, tokens in parts:
-        shown = [f"[{token}]" if learnt else token for token, _, learnt in tokens[:_TOKENS]]
-        more = f" … {len(tokens) - _TOKENS} more" if len(tokens) > _TOKENS else ""
-        text = f"{title}: {' '.join(shown)}{more}"
-        ids = f"ids: {' '.join(str(number) for _, number, _ in tokens[:_TOKENS])}{more}"
-        for line in (text, ids):
+        shown = _ends([f"[{token}]" if learnt else token for token, _, learnt in tokens])
+        numbers = _ends([str(number) for _, number, _ in tokens])
+        for line in (f"{title}: {shown}", f"ids: {numbers}"):
             for part in textwrap.wrap(line, _WIDTH - 4, break_on_hyphens=False):
                 yield f"  {part}"
+
+
+def _ends(words: list[str]) -> str:
+    """The beginning and the end of a long list, with the number of those left out."""
+    if len(words) <= _TOKENS:
+        return " ".join(words)
+    left_out = len(words) - _TOKENS
+    head, tail = words[: _TOKENS - _TAIL], words[-_TAIL:]
+    return f"{' '.join(head)} … {left_out} more … {' '.join(tail)}"
 
 
 def _shown(text: str) -> str:
