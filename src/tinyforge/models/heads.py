@@ -80,6 +80,27 @@ def renew(model: Any) -> None:
             layer.bias.zero_()
 
 
+def start_from_shares(model: Any, shares: Sequence[float], *, multi_label: bool) -> None:
+    """Sets the label layer's bias so that a new head begins with each label's share of the rows.
+
+    Without it, several rare labels are first learnt by pushing the whole representation to one
+    side, from which it hardly comes back (the prior of Lin et al. 2017, arXiv:1708.02002, sec.
+    3.3). A layer without bias is left as it is.
+
+    Args:
+        shares: of each label among the training rows, in the order of the outputs.
+        multi_label: sigmoid outputs; else softmax.
+    """
+    import torch
+
+    layer = label_layer(model.get_base_model() if hasattr(model, "get_base_model") else model)
+    if layer.bias is None:
+        return
+    share = torch.tensor(shares).clamp(1e-4, 1 - 1e-4)
+    with torch.no_grad():
+        layer.bias.copy_(torch.logit(share) if multi_label else share.log())
+
+
 def reorder(model: Any, old: Sequence[str], new: Sequence[str]) -> None:
     """Moves the label layer's rows from the old order of the same labels to the new one."""
     import torch

@@ -18,6 +18,7 @@ from tinyforge.data.dataset import Dataset, load_dataset
 from tinyforge.data.encode import EncodedStore, Lengths, check_lengths, choose_lengths, encode
 from tinyforge.data.survey import Survey, survey
 from tinyforge.errors import SettingError
+from tinyforge.models.heads import start_from_shares
 from tinyforge.models.load import Loaded, family_of, load_for_training
 from tinyforge.recipes.decide import choose_task
 from tinyforge.tasks import build_task
@@ -76,6 +77,10 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         settings, task=name, family=loaded.family, pretrained=loaded.pretrained,
         multi_label=dataset.multi_label, model_type=loaded.model.config.model_type,
     )  # fmt: skip
+    if loaded.new_head:
+        counts = dataset.report.labels["train"]
+        shares = [counts.get(label, 0) / len(dataset.train) for label in dataset.labels]
+        start_from_shares(loaded.model, shares, multi_label=dataset.multi_label)
     task = make_task(settings, name, dataset, loaded)
     whole = encode(dataset.store, dataset.train, task, work=work, name="train")
     held = dataset.validation[:VALIDATION_ROWS]

@@ -342,3 +342,21 @@ def test_a_real_sentence_encoder_learns_two_classes():
     assert loaded.max_positions == 512
     assert loaded.parameters > 22_000_000
     assert loaded.tokenizer.tokenize("Unbelievable!") == ["unbelievable", "!"]
+
+
+@pytest.mark.parametrize("multi_label", [True, False])
+def test_a_new_head_can_start_from_the_labels_shares(multi_label: bool) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from tinyforge.models.heads import label_layer, start_from_shares
+
+    config = BertConfig(
+        vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, num_labels=3,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    shares = [0.7, 0.2, 0.1]
+    start_from_shares(model, shares, multi_label=multi_label)
+    bias = label_layer(model).bias.detach()
+    said = bias.sigmoid() if multi_label else bias.softmax(-1)
+    assert said.tolist() == pytest.approx(shares, abs=1e-5)
