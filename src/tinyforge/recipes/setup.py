@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tinyforge.config.check import check_settings
 from tinyforge.config.defaults import Facts, resolve
@@ -83,7 +84,7 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         start_from_shares(loaded.model, shares, multi_label=dataset.multi_label)
     task = make_task(settings, name, dataset, loaded)
     whole = encode(dataset.store, dataset.train, task, work=work, name="train")
-    held = dataset.validation[:VALIDATION_ROWS]
+    held = _evenly(dataset.validation, VALIDATION_ROWS)
     check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
     lengths = choose_lengths(
         [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
@@ -98,6 +99,11 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
         validation=check.limit(*limits) if check else None,
     )  # fmt: skip
+
+
+def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most so many of the rows, from all over the file."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)]
 
 
 def load_model(settings: Settings, task: str, dataset: Dataset, *, adapters: bool = True) -> Loaded:
