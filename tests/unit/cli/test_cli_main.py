@@ -18,6 +18,7 @@ from tinyforge.cli.main import VERBS, main
 from tinyforge.cli.options import SHORT
 from tinyforge.config.names import settings_table
 from tinyforge.errors import ConditionError, DataError, Interrupted
+from tinyforge.recipes.train import Run
 
 Stub = Callable[..., ModuleType]
 
@@ -154,12 +155,14 @@ def test_debug_shows_the_traceback(
 def test_require_better_prints_the_result_and_fails(
     stub: Stub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = SimpleNamespace(result=lambda: {"verdict": "not better"}, verdict="not better")
+    report = {"verdict": {"word": "not better"}, "result": {"verdict": "not better"}}
+    run = Run(Path("o"), report)
     stub("train", train=lambda *_, **__: run)
     assert main(["train", "a", "--output", "o", "--require-better", "--json"]) == 3
     captured = capsys.readouterr()
     assert json.loads(captured.out) == {"verdict": "not better"}
-    assert captured.err.startswith("error: o: the verdict is 'not better', and you asked for")
+    expected = "error: o/tinyforge/report.html: the verdict is 'not better', and you asked for"
+    assert captured.err.startswith(expected)
 
 
 def test_a_reader_that_goes_away_is_no_mistake() -> None:
