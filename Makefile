@@ -25,7 +25,7 @@ check: $(VENV)/.development
 	$(BIN)/python -m pytest -q
 
 clean:
-	rm -rf $(VENV) quickstart-model .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) quickstart-model quickstart-model-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache build dist src/*.egg-info
 
 # The stamps make a second call start at once; a changed pyproject.toml installs again.
