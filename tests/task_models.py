@@ -133,6 +133,13 @@ def _gemma2() -> Any:
     )
 
 
+def _gemma3() -> Any:
+    return transformers.Gemma3TextConfig(
+        **_llama_like(head_dim=8, query_pre_attn_scalar=8, sliding_window=4),
+        layer_types=["sliding_attention", "full_attention"],
+    )
+
+
 def _gpt2() -> Any:
     return transformers.GPT2Config(
         vocab_size=300, n_positions=128, n_embd=32, n_layer=2, n_head=4,
@@ -177,6 +184,7 @@ CONFIGS = {
     "llama": lambda: transformers.LlamaConfig(**_llama_like()),
     "llama-tied": lambda: transformers.LlamaConfig(**_llama_like(tie_word_embeddings=True)),
     "gemma2": _gemma2,
+    "gemma3": _gemma3,
     "cohere": lambda: transformers.CohereConfig(**_llama_like(logit_scale=0.25)),
     "granite": lambda: transformers.GraniteConfig(**_llama_like(logits_scaling=4.0)),
     "opt": lambda: transformers.OPTConfig(

@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch import nn
 from tinyforge.artifacts.run_folder import open_run
 from tinyforge.config.train import TrainSettings
 from tinyforge.errors import TinyForgeError
-from tinyforge.train.fit import fit
+from tinyforge.train.fit import _begin, fit
 from tinyforge.train.hooks import Listener, Outcome
 
 VOCABULARY, LENGTH, WIDTH = 24, 8, 16
@@ -188,6 +189,18 @@ class Recorder(Listener):
 
     def on_end(self, outcome: Outcome | None) -> None:
         self.ended.append(outcome)
+
+
+@contextlib.contextmanager
+def begun(model: Any = None, task: Any = None, batches: Any = None, **given: Any) -> Iterator[Any]:
+    """A training before its first step; afterwards its model is plain again."""
+    with contextlib.ExitStack() as undo:
+        training = _begin(
+            model or tiny_model(), task or TinyTask(), batches or TinyBatches(), settings(**given),
+            undo,
+        )  # fmt: skip
+        training.started = time.monotonic()
+        yield training
 
 
 def train(

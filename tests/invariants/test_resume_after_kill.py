@@ -36,28 +36,32 @@ def finish(folder: Path, *more: str) -> dict[str, object]:
     return result
 
 
-def kill_and_resume(folder: Path, kills: int, epochs: str, seed: int) -> dict[str, object]:
+def kill_and_resume(
+    folder: Path, kills: int, epochs: str, seed: int, *more: str
+) -> dict[str, object]:
     rng = random.Random(seed)
     for _ in range(kills):
-        process = start(folder, "--resume", "--set", epochs)
+        process = start(folder, "--resume", "--set", epochs, *more)
         assert process.stdout is not None
         if process.stdout.readline() == "training\n":
             time.sleep(rng.uniform(0.0, 0.5))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    return finish(folder, "--resume", "--set", epochs)
+    return finish(folder, "--resume", "--set", epochs, *more)
 
 
-def test_two_kills_change_nothing(tmp_path: Path) -> None:
-    whole = finish(tmp_path / "whole", "--set", "epochs=12")
-    assert kill_and_resume(tmp_path / "killed", 2, "epochs=12", seed=0) == whole
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_kills_change_nothing(tmp_path: Path, precision: str) -> None:
+    more = ("--set", f'precision="{precision}"')
+    whole = finish(tmp_path / "whole", "--set", "epochs=12", *more)
+    assert kill_and_resume(tmp_path / "killed", 2, "epochs=12", 0, *more) == whole
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_twenty_kills_change_nothing(tmp_path: Path, seed: int) -> None:
     whole = finish(tmp_path / "whole", "--set", "epochs=100")
-    assert kill_and_resume(tmp_path / "killed", 20, "epochs=100", seed=seed) == whole
+    assert kill_and_resume(tmp_path / "killed", 20, "epochs=100", seed) == whole
 
 
 @pytest.mark.slow

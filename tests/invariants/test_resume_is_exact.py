@@ -16,6 +16,9 @@ CASES: dict[str, dict[str, Any]] = {
         "schedule": "cosine", "label_smoothing": 0.1, "clip_norm": 0.0, "warmup_share": 0.3,
     },
     "bfloat16": {"precision": "bfloat16"},
+    "bfloat16, muon": {"precision": "bfloat16", "optimizer": "muon", "learning_rate": 0.002},
+    "plain": {"without_speedups": ["all"]},
+    "plain bfloat16": {"precision": "bfloat16", "without_speedups": ["all"]},
     "early stopping": {"early_stopping": 1, "learning_rate": 0.3, "epochs": 20.0},
 }  # fmt: skip
 

@@ -8,6 +8,12 @@ from pydantic import Field
 
 from tinyforge.config.base import Stage
 
+SpeedupName = Literal[
+    "bfloat16-weights", "adamw", "attention", "dropout", "rms-norm", "gated", "embedding",
+    "cross-entropy", "first-token",
+]  # fmt: skip
+"""What can make a step faster on a processor; ``train.speedups`` has them all."""
+
 
 class TrainSettings(Stage):
     """How the model learns. ``None`` means: chosen from task, model and data, and recorded."""
@@ -58,6 +64,9 @@ class TrainSettings(Stage):
         "auto",
         description="Number format of the matrix products; auto: bfloat16 where the "
         "processor has it.",
+    )
+    without_speedups: tuple[SpeedupName | Literal["all"], ...] = Field(
+        (), description="Speed-ups to do without; each is equal to the plain computation."
     )
     gradient_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass: less memory, slower."

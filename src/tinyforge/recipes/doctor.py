@@ -59,6 +59,7 @@ class Machine:
         torch: PyTorch's version; None where it is not installed.
         threads: threads PyTorch uses; 0 without PyTorch.
         speed: measured matrix products by number format; empty without PyTorch.
+        no_kernels: why the training kernels cannot be compiled here; empty where they can.
         gpus: names of CUDA devices.
         cached_models: hub models in the local cache.
         hub_offline: whether the environment forbids the hub.
@@ -77,6 +78,7 @@ class Machine:
     torch: str | None
     threads: int
     speed: dict[str, float]
+    no_kernels: str
     gpus: list[str]
     cached_models: list[str]
     hub_offline: bool
@@ -101,6 +103,7 @@ class Machine:
             f"disk        {_gb(self.disk_free)} free here",
             f"PyTorch     {self.torch or 'not installed'}"
             + (f", {_count(self.threads, 'thread')}; {speed}" if self.torch else ""),
+            f"kernels     {self.no_kernels or 'compiled for this processor'}",
             f"GPU         {', '.join(self.gpus) or 'none'}",
             f"hub models  {models} in the local cache"
             + (" (the environment forbids the hub)" if self.hub_offline else ""),
@@ -114,9 +117,12 @@ class Machine:
 
 
 def examine() -> Machine:
-    """Look at this machine; measures matrix products for under a second, changes nothing."""
+    """Look at this machine; measures matrix products for under a second.
+
+    Compiles the training kernels into the user's cache folder where that was never done.
+    """
     memory, memory_free = _memory()
-    installed, threads, gpus, speed = _torch()
+    installed, threads, gpus, speed, no_kernels = _torch()
     features = _features()
     found: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
@@ -130,6 +136,7 @@ def examine() -> Machine:
         "torch": installed,
         "threads": threads,
         "speed": speed,
+        "no_kernels": no_kernels,
         "gpus": gpus,
         "cached_models": _cached_models(),
         "hub_offline": bool(os.environ.get("HF_HUB_OFFLINE")),
@@ -150,6 +157,7 @@ def advise(
     torch: str | None,
     threads: int,
     speed: dict[str, float],
+    no_kernels: str,
     gpus: list[str],
     cached_models: list[str],
     hub_offline: bool,
@@ -179,6 +187,11 @@ def advise(
         )
     elif not gpus and features and not BFLOAT16 & set(features):
         lines.append("the processor has no bfloat16 unit, so training uses float32")
+    if no_kernels and torch and not gpus:
+        lines.append(
+            f"training runs without its compiled kernels, so slower than it could: {no_kernels}; "
+            "on Debian: apt-get install g++"
+        )
     if not features:
         lines.append("the processor has no AVX2 or NEON: expect a tenth of the usual speed")
     if torch and threads < cores:
@@ -201,15 +214,18 @@ def advise(
     return lines
 
 
-def _torch() -> tuple[str | None, int, list[str], dict[str, float]]:
-    """PyTorch's version, threads, GPUs and speed; None and nothing where it cannot be loaded."""
+def _torch() -> tuple[str | None, int, list[str], dict[str, float], str]:
+    """PyTorch's version, threads, GPUs, speed and why there are no kernels; None and nothing
+    where it cannot be loaded."""
     if importlib.util.find_spec("torch") is None:
-        return None, 0, [], {}
+        return None, 0, [], {}, "PyTorch is not installed"
     import torch
+
+    from tinyforge.train.speedups.native import why_not
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     speed = {"float32": _speed(torch.float32), "bfloat16": _speed(torch.bfloat16)}
-    return torch.__version__, torch.get_num_threads(), gpus, speed
+    return torch.__version__, torch.get_num_threads(), gpus, speed, why_not()
 
 
 def _speed(dtype: Any) -> float:

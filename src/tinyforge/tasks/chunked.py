@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-CHUNK = {"cpu": 2**22, "cuda": 2**27}
+CHUNK = {"cpu": 2**24, "cuda": 2**27}
 """Logits computed at one time, at most: small enough to spare memory, large enough for speed."""
+
+SlopeInPlace = Callable[[Tensor, Tensor, float, float], Tensor | None]
+
+_slope_in_place: ContextVar[SlopeInPlace | None] = ContextVar("slope_in_place", default=None)
+
+
+@contextmanager
+def slope_in_place(way: SlopeInPlace) -> Iterator[None]:
+    """Inside, ``way(logits, wanted, scale, smoothing)`` may take over a chunk: it turns the linear
+    layer's output into the derivative of the summed loss, and returns the loss; None: not it."""
+    token = _slope_in_place.set(way)
+    try:
+        yield
+    finally:
+        _slope_in_place.reset(token)
 
 
 @dataclass(frozen=True)
@@ -30,7 +48,11 @@ class Head:
 
     def logits(self, states: Tensor, weight: Tensor) -> Tensor:
         """Float32 logits of states (positions, width); ``weight`` is ours in the states' dtype."""
-        logits = torch.mm(states, weight.T).float()
+        return self.finish(torch.mm(states, weight.T))
+
+    def finish(self, product: Tensor) -> Tensor:
+        """Float32 logits from the states' product with the weights."""
+        logits = product.float()
         if self.bias is not None:
             logits += self.bias.float()
         if self.scale != 1.0:
@@ -95,8 +117,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         head = Head(weight, bias, scale, cap)
         needs_states, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         dtype, device = _dtype(states), states.device
-        grad_states = torch.empty_like(states, dtype=torch.float32) if needs_states else None
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
+        grad_states = torch.empty_like(states, dtype=dtype) if needs_states else None
+        grad_weight: Tensor | None = None
         grad_bias = (
             torch.zeros_like(bias, dtype=torch.float32) if needs_bias and bias is not None else None
         )
@@ -105,19 +127,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             cast = weight.to(dtype)
             for part in _parts(len(states), len(weight), device.type):
                 some = states[part].to(dtype)
-                loss, slope = _loss_and_slope(
-                    head.logits(some, cast), wanted[part], head, smoothing
-                )
+                loss, slope = _loss_and_slope(some, cast, wanted[part], head, smoothing)
                 total += loss
                 if grad_bias is not None:
-                    grad_bias += slope.sum(0)
+                    grad_bias += slope.sum(0, dtype=torch.float32)
                 slope = slope.to(dtype)
                 if grad_states is not None:
-                    grad_states[part] = slope @ cast
-                if grad_weight is not None and dtype == torch.float32:
-                    grad_weight.addmm_(slope.T, some)
-                elif grad_weight is not None:
-                    grad_weight += slope.T @ some
+                    torch.mm(slope, cast, out=grad_states[part])
+                if needs_weight:
+                    grad_weight = _added(grad_weight, slope, some)
         ctx.save_for_backward(grad_states, grad_weight, grad_bias)
         ctx.dtypes = states.dtype, weight.dtype, bias.dtype if bias is not None else None
         return total
@@ -132,10 +150,26 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (*found, None, None, None, None)
 
 
+def _added(sum_so_far: Tensor | None, slope: Tensor, states: Tensor) -> Tensor:
+    """The head's gradient with a chunk's part; float32 as soon as there are two to add up."""
+    if sum_so_far is None:
+        return slope.T @ states
+    if states.dtype == torch.float32:
+        return sum_so_far.addmm_(slope.T, states)
+    return sum_so_far.float().add_(slope.T @ states)
+
+
 def _loss_and_slope(
-    logits: Tensor, wanted: Tensor, head: Head, smoothing: float
+    states: Tensor, weight: Tensor, wanted: Tensor, head: Head, smoothing: float
 ) -> tuple[Tensor, Tensor]:
-    """The chunk's summed loss, and its derivative by the linear layer's output (float32)."""
+    """The chunk's summed loss, and its derivative by the linear layer's output."""
+    product = torch.mm(states, weight.T)
+    way = _slope_in_place.get()
+    if way is not None and head.bias is None and head.cap is None:
+        found = way(product, wanted, head.scale, smoothing)
+        if found is not None:
+            return found, product
+    logits = head.finish(product)
     rows = torch.arange(len(wanted), device=wanted.device)
     slope = torch.log_softmax(logits, -1)
     loss = -(1 - smoothing) * slope[rows, wanted].sum()

@@ -19,6 +19,7 @@ from tinyforge.artifacts.run_folder import RunFolder
 from tinyforge.config.train import TrainSettings
 from tinyforge.errors import Interrupted, TinyForgeError
 from tinyforge.tasks.base import Task
+from tinyforge.train import contention
 from tinyforge.train.hooks import (
     Estimate,
     Event,
@@ -39,8 +40,10 @@ from tinyforge.train.progress import Progress
 from tinyforge.train.recovery import MOST_RETURNS, Diverged, Trouble, is_out_of_memory
 from tinyforge.train.schedules import schedule_of
 from tinyforge.train.signals import Signals, Stopped
+from tinyforge.train.speedups import fast
 from tinyforge.train.trackers import trackers
 from tinyforge.train.validation import Evaluate, Validator
+from tinyforge.train.weights import Weights, fingerprint_of_frozen
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches
@@ -83,51 +86,50 @@ def fit(
         FolderError: the disk is full or refuses; the last checkpoint is usable.
         TinyForgeError: one row alone does not fit into memory.
     """
-    tracking = trackers(settings, folder)
-    training = _begin(model, task, batches, settings)
-    every = settings.validate_every or max(1, math.ceil(training.total_steps / 10))
-    validator = None if evaluate is None else Validator(evaluate, best_by, every)
-    keeper = Keeper(folder, training, identity or {}, (every,))
-    found = keeper.resume() if resume else None
-    if found is None:
-        keeper.start()
-    with Signals() as signals, Journal(folder, training.progress.metrics_bytes) as journal:
+    with contextlib.ExitStack() as undo:
+        training = _begin(model, task, batches, settings, undo)
+        every = settings.validate_every or max(1, math.ceil(training.total_steps / 10))
+        validator = None if evaluate is None else Validator(evaluate, best_by, every)
+        keeper = Keeper(folder, training, identity or {}, (every,))
+        found = keeper.resume() if resume else None
+        if found is None:
+            keeper.start()
+        signals = undo.enter_context(Signals())
+        journal = undo.enter_context(Journal(folder, training.progress.metrics_bytes))
         training.interruptible = signals.interruptible
         keeper.journal = journal
-        tell = Listeners([journal, *tracking, *listeners])
+        tell = Listeners([journal, *trackers(settings, folder), *listeners])
         run = _Run(
             training, batches, keeper, validator, tell, best_by, signals, heard=bool(listeners)
         )
-        outcome: Outcome | None = None
-        try:
-            with _deterministic(training.precision.device), _interruptible_backward(training):
-                run.start(resumed=found is not None, preflight=preflight)
-                run.learn()
-            ended = run.end(folder)
-            if signals.received is not None:
-                raise Stopped
-            outcome = ended
-            return outcome
-        except Stopped:
-            raise run.stop() from None
-        finally:
-            tell.on_end(outcome)
+        return run.whole(folder, resumed=found is not None, preflight=preflight)
 
 
-def _begin(model: Any, task: Task, batches: Batches, settings: TrainSettings) -> Training:
-    """Everything that learns, before the first step."""
+def _begin(
+    model: Any, task: Task, batches: Batches, settings: TrainSettings, undo: contextlib.ExitStack
+) -> Training:
+    """Everything that learns, before the first step; ``undo`` makes the model plain again."""
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     model.to(choose_device())
     model.train()
     precision = choose_precision(settings, model)
+    frozen = fingerprint_of_frozen(model)
+    weights = Weights(model)
+    speedups = undo.enter_context(fast(model, weights, settings, precision))
     total = math.ceil((settings.epochs or 1.0) * batches.steps_per_epoch)
     if settings.epochs is None and settings.max_steps is not None:
         total = settings.max_steps
     return Training(
         model=model,
         task=task,
-        optimizer=Optimizer(model, settings),
+        optimizer=Optimizer(
+            model,
+            settings,
+            weights,
+            native=speedups.native_adamw,
+            row_gradients=speedups.row_gradients,
+        ),
         schedule=schedule_of(settings),
         precision=precision,
         loss_scale=LossScale(precision),
@@ -135,6 +137,8 @@ def _begin(model: Any, task: Task, batches: Batches, settings: TrainSettings) ->
         progress=Progress(),
         steps_per_epoch=batches.steps_per_epoch,
         total_steps=max(1, min(total, settings.max_steps or total)),
+        frozen=frozen,
+        speedups=tuple(speedups.names),
         max_seconds=None if settings.max_minutes is None else settings.max_minutes * 60,
     )
 
@@ -152,6 +156,24 @@ class _Run:
     signals: Signals
     heard: bool
     estimate: Estimate | None = None
+
+    def whole(self, folder: RunFolder, *, resumed: bool, preflight: bool) -> Outcome:
+        """From the first word to the last."""
+        training = self.training
+        outcome: Outcome | None = None
+        try:
+            with _deterministic(training.precision.device), _interruptible_backward(training):
+                self.start(resumed=resumed, preflight=preflight)
+                self.learn()
+            ended = self.end(folder)
+            if self.signals.received is not None:
+                raise Stopped
+            outcome = ended
+            return outcome
+        except Stopped:
+            raise self.stop() from None
+        finally:
+            self.tell.on_end(outcome)
 
     def start(self, *, resumed: bool, preflight: bool) -> None:
         """Say what is about to happen, and measure it."""
@@ -173,6 +195,7 @@ class _Run:
                 precision=precision.name,
                 precision_reason=precision.reason,
                 device=precision.device,
+                speedups=training.speedups,
                 settings=training.settings.model_dump(mode="json"),
             )
         )
@@ -186,6 +209,10 @@ class _Run:
 
     def preflight(self) -> None:
         """Measure, with smaller micro-batches where the memory does not suffice."""
+        if self.training.precision.device == "cpu":
+            warning = contention.advice(contention.cores_in_use(), torch.get_num_threads())
+            if warning is not None:
+                log.warning(warning)
         while self.estimate is None:
             try:
                 self.estimate = measure(self.training, self.batches)
@@ -302,6 +329,7 @@ class _Run:
             peak_memory=peak_memory(),
             precision=training.precision.name,
             device=training.precision.device,
+            speedups=training.speedups,
             estimate=self.estimate,
             events=list(progress.events),
             history=history(folder.metrics),

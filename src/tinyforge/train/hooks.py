@@ -27,6 +27,7 @@ class Start:
         trainable_parameters: weights that learn; ``parameters`` counts all.
         precision: ``float32``, ``bfloat16`` or ``float16``; ``precision_reason`` says why.
         device: ``cpu`` or ``cuda``.
+        speedups: names of those in use.
         settings: the training settings, plain JSON.
     """
 
@@ -40,6 +41,7 @@ class Start:
     precision: str
     precision_reason: str
     device: str
+    speedups: tuple[str, ...]
     settings: Mapping[str, Any]
 
 
@@ -125,6 +127,7 @@ class Outcome:
         peak_memory: bytes, of this process or of the GPU.
         precision: number format of the matrix products.
         device: ``cpu`` or ``cuda``.
+        speedups: names of those in use.
         estimate: what the preflight said; None where there was none.
         events: lines about recoveries and the like, in order.
         history: ``{"train": [{"step", "loss"}], "validation": [{"step", "loss", …}]}``; training
@@ -143,6 +146,7 @@ class Outcome:
     peak_memory: int
     precision: str
     device: str
+    speedups: tuple[str, ...]
     estimate: Estimate | None = None
     events: list[str] = field(default_factory=list)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -30,7 +30,6 @@ from tinyforge.train.journal import Journal
 from tinyforge.train.loop import Training
 from tinyforge.train.recovery import Trouble
 from tinyforge.train.resume import capture, check_identity, restore
-from tinyforge.train.weights import fingerprint_of_frozen, restore_learnt
 
 log = logging.getLogger("tinyforge")
 
@@ -56,7 +55,6 @@ class Keeper:
         aligned_to: tuple[int, ...],
     ) -> None:
         self.folder, self.training, self.identity = folder, training, identity
-        self._frozen = fingerprint_of_frozen(training.model)
         between = max(10, min(100, training.total_steps // 20))
         every = training.settings.checkpoint_every
         self._aligned_to = (between, *aligned_to, *((every,) if every else ()))
@@ -79,7 +77,7 @@ class Keeper:
             if there:
                 log.warning("no checkpoint is intact; the run starts from the beginning")
             return None
-        check_identity(self.training, found, self.identity, self._frozen)
+        check_identity(self.training, found, self.identity)
         restore(self.training, found)
         if (found / PART).is_dir():
             copy_checkpoint(found / PART, self._good)
@@ -155,7 +153,7 @@ class Keeper:
             for line in found:
                 log.warning(f"damaged checkpoint: {line}")
             return False
-        restore_learnt(self.training.model, read_tensors(folder, "model"), folder)
+        self.training.weights.restore(read_tensors(folder, "model"), folder)
         return True
 
     def _due(self, step: int, aligned: bool) -> bool:
@@ -175,4 +173,4 @@ class Keeper:
         self._good_step = step
 
     def _capture(self) -> tuple[Any, Any]:
-        return capture(self.training, self.identity, self._frozen)
+        return capture(self.training, self.identity)

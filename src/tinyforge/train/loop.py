@@ -15,13 +15,13 @@ import torch
 from tinyforge.config.train import TrainSettings
 from tinyforge.tasks.base import Task
 from tinyforge.train.hooks import StepResult
-from tinyforge.train.optimizers import Optimizer
+from tinyforge.train.optimizers import Optimizer, clip_factor
 from tinyforge.train.precision import LossScale, Precision
 from tinyforge.train.progress import Progress
 from tinyforge.train.randomness import seed_torch
 from tinyforge.train.recovery import examine, note_loss
 from tinyforge.train.schedules import Schedule, progress_of
-from tinyforge.train.weights import persistent_buffers
+from tinyforge.train.weights import Weights, persistent_buffers
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches, MicroBatch
@@ -34,6 +34,8 @@ class Training:
     Attributes:
         steps_per_epoch: steps in a pass over the rows.
         total_steps: steps at most.
+        frozen: ``fingerprint_of_frozen`` of the model.
+        speedups: those in use.
         max_seconds: training time at most; None without a limit.
         started: the monotonic clock at the time when ``progress.seconds`` was 0.
         updating: True while weights are being changed.
@@ -50,10 +52,17 @@ class Training:
     progress: Progress
     steps_per_epoch: int
     total_steps: int
+    frozen: str
+    speedups: tuple[str, ...] = ()
     max_seconds: float | None = None
     started: float = 0.0
     updating: bool = False
     interruptible: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+
+    @property
+    def weights(self) -> Weights:
+        """What learns."""
+        return self.optimizer.weights
 
     @property
     def over(self) -> str | None:
@@ -102,7 +111,7 @@ def steps(training: Training, batches: Batches) -> Iterator[StepResult]:
             examples=examples, spike_factor=training.settings.spike_factor,
         )  # fmt: skip
         lr = training.learning_rate()
-        update(training, lr)
+        update(training, lr, norm)
         note_loss(training.progress, loss)
         training.progress.step += 1
         training.progress.examples += examples
@@ -122,7 +131,7 @@ def steps(training: Training, batches: Batches) -> Iterator[StepResult]:
 
 
 def gradients(training: Training, micro_batches: Sequence[MicroBatch]) -> tuple[float, float]:
-    """Mean loss of a batch and norm of its gradient, which is left, clipped, in the weights.
+    """Mean loss of a batch and norm of its gradient, which is left in the weights.
 
     Each micro-batch's loss is a sum; all are divided by the units of the whole batch, so that
     eight micro-batches of one row give what one of eight rows gives.
@@ -146,30 +155,21 @@ def gradients(training: Training, micro_batches: Sequence[MicroBatch]) -> tuple[
             share = total / units
             torch.autograd.backward(share * training.loss_scale.scale)
             loss += float(share.detach())
-        parameters = list(training.optimizer.parameters.values())
-        training.loss_scale.unscale(parameters)
-        norm = clip(parameters, settings.clip_norm)
+            if len(micro_batches) > 1:
+                training.optimizer.add_up()
+        training.loss_scale.unscale(list(training.optimizer.parameters.values()))
+        norm = training.optimizer.norm()
         if math.isfinite(norm) or not training.loss_scale.overflowed():
             return loss, norm
 
 
-def update(training: Training, lr: float) -> None:
-    """Change the weights by the gradients in them, and drop the gradients."""
+def update(training: Training, lr: float, norm: float) -> None:
+    """Change the weights by the gradients in them, clipped, and drop the gradients."""
     training.updating = True
-    training.optimizer.step(lr)
+    training.optimizer.step(lr, clip_factor(norm, training.settings.clip_norm))
     training.updating = False
     training.optimizer.zero_grad()
     training.loss_scale.went_well()
-
-
-def clip(parameters: Sequence[torch.nn.Parameter], limit: float) -> float:
-    """Norm of the whole gradient; above ``limit`` it is scaled down to it (0: never)."""
-    norm = torch.nn.utils.get_total_norm(
-        [parameter.grad for parameter in parameters if parameter.grad is not None]
-    )
-    if limit > 0:
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-    return float(norm)
 
 
 @contextlib.contextmanager

@@ -7,12 +7,16 @@ shrink all the same, without a gradient to hold it (tied output heads count as e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 
 from tinyforge.config.train import TrainSettings
+from tinyforge.train.speedups.adamw import AdamW, square_sum
+from tinyforge.train.speedups.embedding import RowGradient
+from tinyforge.train.weights import Weights
 
 Named = dict[str, torch.nn.Parameter]
 
@@ -22,39 +26,63 @@ MUON_MOMENTUM = 0.95
 
 
 class Optimizer:
-    """One or two PyTorch optimizers driven as one.
+    """One or two update rules driven as one.
+
+    Args:
+        weights: the model's; made from the model where not given.
+        native: AdamW by our kernel instead of PyTorch's.
+        row_gradients: by weight's name, for ``native`` only.
 
     Attributes:
-        parameters: trainable weights by name; a tied weight appears once.
+        parameters: the model's trainable weights by name; a tied weight appears once.
     """
 
-    def __init__(self, model: Any, settings: TrainSettings) -> None:
-        self.parameters: Named = {
-            name: parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
-        self._names = {id(parameter): name for name, parameter in self.parameters.items()}
-        self._parts = list(_build(model, self.parameters, settings))
+    def __init__(
+        self,
+        model: Any,
+        settings: TrainSettings,
+        weights: Weights | None = None,
+        *,
+        native: bool = False,
+        row_gradients: Mapping[str, RowGradient] | None = None,
+    ) -> None:
+        self.weights = weights or Weights(model)
+        self.parameters: Named = self.weights.parameters
+        self._native, self._rows = native, dict(row_gradients or {})
+        self._parts = list(self._build(model, settings))
 
-    def step(self, lr: float) -> None:
-        """Update the weights with learning rate ``lr``."""
+    def add_up(self) -> None:
+        """After the backward pass of one of several micro-batches."""
+        self.weights.add_up()
+
+    def norm(self) -> float:
+        """Of the whole gradient, after the last micro-batch."""
+        gradients = self.weights.gradients()
+        for name, rows in self._rows.items():
+            rows.collect(gradients.get(name))
+        values = list(gradients.values())
+        values += [rows.values for rows in self._rows.values() if rows.values is not None]
+        if self._native:
+            return math.sqrt(square_sum(values))
+        return float(torch.nn.utils.get_total_norm(values))
+
+    def step(self, lr: float, clip: float = 1.0) -> None:
+        """Update the weights with learning rate ``lr`` and ``clip`` times their gradients."""
         for part in self._parts:
-            for group in part.param_groups:
-                group["lr"] = lr * group["times"]
-            part.step()
+            part.step(lr, clip)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for part in self._parts:
-            part.zero_grad(set_to_none=True)
+        self.weights.drop_gradients()
+        for rows in self._rows.values():
+            rows.clear()
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Its whole state as ``{"weight's name:value's name": tensor}``; empty before a step."""
         return {
-            f"{self._names[id(parameter)]}:{key}": value
+            f"{name}:{key}": value
             for part in self._parts
-            for parameter, values in part.state.items()
+            for name, values in part.tensors().items()
             for key, value in values.items()
         }
 
@@ -65,14 +93,84 @@ class Optimizer:
             weight, _, key = name.rpartition(":")
             found.setdefault(weight, {})[key] = tensor.clone()
         for part in self._parts:
-            state = part.state_dict()
-            members = [parameter for group in part.param_groups for parameter in group["params"]]
-            state["state"] = {
-                index: found[self._names[id(parameter)]]
-                for index, parameter in enumerate(members)
-                if self._names[id(parameter)] in found
-            }
-            part.load_state_dict(state)
+            part.restore(found)
+
+    def _build(self, model: Any, settings: TrainSettings) -> Iterator[AdamW | _Torch]:
+        named = self.weights.masters
+        decayed = decays(model)
+        if settings.optimizer == "sgd":
+            yield _Torch(self.weights, _sgd, named, decayed, settings, 1.0)
+            return
+        share = 1.0
+        if settings.optimizer == "muon":
+            matrices = hidden_matrices(model)
+            hidden = {name: weight for name, weight in named.items() if name in matrices}
+            named = {name: weight for name, weight in named.items() if name not in hidden}
+            share = REST_OF_MUON
+            if settings.rest_learning_rate is not None and settings.learning_rate is not None:
+                share = settings.rest_learning_rate / settings.learning_rate
+            if hidden:
+                yield _Torch(self.weights, _muon, hidden, decayed, settings, 1.0)
+        if named and self._native:
+            yield AdamW(self.weights, named, decayed, settings, share, self._rows)
+        elif named:
+            yield _Torch(self.weights, _adamw, named, decayed, settings, share)
+
+
+class _Torch:
+    """A PyTorch optimizer over the float32 weights."""
+
+    def __init__(
+        self,
+        weights: Weights,
+        make: Callable[[list[dict[str, Any]], TrainSettings], torch.optim.Optimizer],
+        named: Mapping[str, torch.Tensor],
+        decayed: set[str],
+        settings: TrainSettings,
+        times: float,
+    ) -> None:
+        self._weights, self._times = weights, times
+        own = {name: weights.masters[name] for name in named}
+        if not weights.narrowed:
+            self._parameters = {name: weights.parameters[name] for name in own}
+        else:
+            self._parameters = {name: torch.nn.Parameter(master) for name, master in own.items()}
+        self._names = {id(parameter): name for name, parameter in self._parameters.items()}
+        self._optimizer = make(_groups(self._parameters, decayed, settings.weight_decay), settings)
+
+    def step(self, lr: float, clip: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr * self._times
+        gradients = self._weights.gradients()
+        for name, parameter in self._parameters.items():
+            gradient = gradients.get(name)
+            parameter.grad = None if gradient is None else gradient.to(parameter.dtype)
+        there = [p.grad for p in self._parameters.values() if p.grad is not None]
+        if clip < 1 and there:
+            torch._foreach_mul_(there, clip)
+        self._optimizer.step()
+        if self._weights.narrowed:
+            for name, parameter in self._parameters.items():
+                parameter.grad = None
+                self._weights.parameters[name].data.copy_(parameter.detach())
+
+    def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
+        return {self._names[id(p)]: dict(values) for p, values in self._optimizer.state.items()}
+
+    def restore(self, found: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+        state = self._optimizer.state_dict()
+        members = [p for group in self._optimizer.param_groups for p in group["params"]]
+        state["state"] = {
+            index: dict(found[self._names[id(parameter)]])
+            for index, parameter in enumerate(members)
+            if self._names[id(parameter)] in found
+        }
+        self._optimizer.load_state_dict(state)
+
+
+def clip_factor(norm: float, limit: float) -> float:
+    """What the gradient is multiplied by so that its norm is at most ``limit`` (0: no limit)."""
+    return min(1.0, limit / (norm + 1e-6)) if limit > 0 else 1.0
 
 
 def decays(model: Any) -> set[str]:
@@ -95,28 +193,12 @@ def hidden_matrices(model: Any) -> set[str]:
     }
 
 
-def _build(model: Any, named: Named, settings: TrainSettings) -> Iterator[torch.optim.Optimizer]:
-    decayed = decays(model)
-    if settings.optimizer == "sgd":
-        yield torch.optim.SGD(
-            _groups(named, decayed, settings.weight_decay), lr=0.0, momentum=settings.beta1
-        )
-        return
-    share = 1.0
-    if settings.optimizer == "muon":
-        matrices = hidden_matrices(model)
-        hidden = {name: weight for name, weight in named.items() if name in matrices}
-        named = {name: weight for name, weight in named.items() if name not in hidden}
-        share = REST_OF_MUON
-        if settings.rest_learning_rate is not None and settings.learning_rate is not None:
-            share = settings.rest_learning_rate / settings.learning_rate
-        if hidden:
-            yield torch.optim.Muon(
-                _groups(hidden, decayed, settings.weight_decay), lr=0.0, momentum=MUON_MOMENTUM
-            )
-    if named:
-        groups = _groups(named, decayed, settings.weight_decay, share)
-        yield _adamw(groups, settings)
+def _sgd(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=0.0, momentum=settings.beta1)
+
+
+def _muon(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    return torch.optim.Muon(groups, lr=0.0, momentum=MUON_MOMENTUM)
 
 
 def _adamw(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
@@ -130,14 +212,12 @@ def _adamw(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim
         return torch.optim.AdamW(groups, **options)
 
 
-def _groups(
-    named: Named, decayed: set[str], weight_decay: float, times: float = 1.0
-) -> list[dict[str, Any]]:
+def _groups(named: Named, decayed: set[str], weight_decay: float) -> list[dict[str, Any]]:
     with_decay = [weight for name, weight in named.items() if name in decayed]
     without = [weight for name, weight in named.items() if name not in decayed]
     groups = [
-        {"params": with_decay, "weight_decay": weight_decay, "times": times},
-        {"params": without, "weight_decay": 0.0, "times": times},
+        {"params": with_decay, "weight_decay": weight_decay},
+        {"params": without, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

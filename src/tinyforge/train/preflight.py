@@ -11,7 +11,6 @@ from tinyforge.train.hooks import Estimate
 from tinyforge.train.loop import Training, gradients, update
 from tinyforge.train.memory import peak_memory, reset_peak
 from tinyforge.train.randomness import random_state, restore_random_state
-from tinyforge.train.weights import learnt_tensors
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches
@@ -28,7 +27,7 @@ def measure(training: Training, batches: Batches) -> Estimate:
 
     The model must be at its start: the optimizer is left empty.
     """
-    before = {name: tensor.clone() for name, tensor in learnt_tensors(training.model).items()}
+    before = {name: tensor.clone() for name, tensor in training.weights.learnt().items()}
     loss_scale = training.loss_scale.state()
     random, plain = random_state()
     try:
@@ -74,8 +73,8 @@ def _time(training: Training, batches: Batches, indices: list[int]) -> tuple[dic
     for index in indices:
         with training.interruptible():
             started = time.monotonic()
-            gradients(training, batches.step(index))
-            update(training, training.learning_rate())
+            _, norm = gradients(training, batches.step(index))
+            update(training, training.learning_rate(), norm)
             if torch.cuda.is_available():
                 torch.cuda.synchronize()
             seconds[index] = time.monotonic() - started
@@ -88,6 +87,4 @@ def _undo(training: Training, before: dict[str, torch.Tensor]) -> None:
     training.updating = False
     training.optimizer.zero_grad()
     training.optimizer.restore({})
-    with torch.no_grad():
-        for name, tensor in learnt_tensors(training.model).items():
-            tensor.copy_(before[name])
+    training.weights.restore(before)

@@ -14,23 +14,21 @@ from tinyforge.artifacts.checkpoint import read_state, read_tensors
 from tinyforge.errors import SettingError
 from tinyforge.train.loop import Training
 from tinyforge.train.randomness import random_state, restore_random_state
-from tinyforge.train.weights import learnt_tensors, restore_learnt
 
 log = logging.getLogger("tinyforge")
 
 
 def capture(
-    training: Training, identity: Mapping[str, Any], frozen: str
+    training: Training, identity: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
     """Tensors by file name, and plain values. The tensors are the living ones, not copies.
 
     Args:
         identity: what must be the same for a resume, plain JSON.
-        frozen: ``fingerprint_of_frozen`` of the model.
     """
     tensors, plain = random_state()
     files = {
-        "model": learnt_tensors(training.model),
+        "model": training.weights.learnt(),
         "optimizer": training.optimizer.tensors(),
         "random": tensors,
     }
@@ -40,7 +38,7 @@ def capture(
         "loss_scale": training.loss_scale.state(),
         "random": plain,
         "identity": plain_json(identity),
-        "frozen": frozen,
+        "frozen": training.frozen,
         "machine": machine(training),
     }
     return files, state
@@ -53,7 +51,7 @@ def restore(training: Training, folder: Path) -> None:
         FolderError: a file is damaged, or belongs to another model.
     """
     state = read_state(folder)
-    restore_learnt(training.model, read_tensors(folder, "model"), folder)
+    training.weights.restore(read_tensors(folder, "model"), folder)
     training.optimizer.zero_grad()
     training.optimizer.restore(read_tensors(folder, "optimizer"))
     restore_random_state(read_tensors(folder, "random"), state["random"])
@@ -68,12 +66,11 @@ def machine(training: Training) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": training.precision.device,
         "precision": training.precision.name,
+        "speed-ups": ", ".join(training.speedups) or "none",
     }
 
 
-def check_identity(
-    training: Training, folder: Path, identity: Mapping[str, Any], frozen: str
-) -> None:
+def check_identity(training: Training, folder: Path, identity: Mapping[str, Any]) -> None:
     """Refuse to go on with other settings, data or frozen weights; warn of another machine.
 
     Raises:
@@ -90,7 +87,7 @@ def check_identity(
             f"{now.get(name)!r} now{more}",
             where=name, fix="Give the same data and settings as before, or start anew with --force",
         )  # fmt: skip
-    if state["frozen"] != frozen:
+    if state["frozen"] != training.frozen:
         raise SettingError(
             "the frozen weights are not those that the run was started with", where="model.name",
             fix="Give the same model as before, or start anew with --force",

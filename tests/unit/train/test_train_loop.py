@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +11,31 @@ from training_fakes import (
     Recorder,
     TinyBatches,
     TinyTask,
+    begun,
     digest,
     settings,
     tiny_model,
     train,
 )
 
-from tinyforge.train.fit import _begin
-from tinyforge.train.loop import Training, clip, gradients, steps
+from tinyforge.train.loop import gradients, steps
+from tinyforge.train.optimizers import Optimizer, clip_factor
 from tinyforge.train.randomness import random_state, restore_random_state, seed_torch
+from tinyforge.train.speedups.native import library, why_not
+
+with_and_without_speedups = pytest.mark.parametrize(
+    "without", [[], ["all"]], ids=["speed-ups", "plain"]
+)
 
 
-def begin(model: Any = None, batches: Any = None, **given: Any) -> tuple[Training, Any]:
-    batches = batches or TinyBatches()
-    model = model or tiny_model(dropout=0.0)
-    training = _begin(model, TinyTask(), batches, settings(**given))
-    training.started = time.monotonic()
-    return training, batches
-
-
-def test_accumulation_8_times_1_equals_1_times_8() -> None:
+@with_and_without_speedups
+def test_accumulation_8_times_1_equals_1_times_8(without: list[str]) -> None:
     found = {}
     for micro in (1, 3, 8):
-        training, batches = begin(batches=TinyBatches(micro=micro))
-        loss, norm = gradients(training, batches.step(0))
-        grads = {name: w.grad.clone() for name, w in training.model.named_parameters()}
+        batches, model = TinyBatches(micro=micro), tiny_model(dropout=0.0)
+        with begun(model, batches=batches, without_speedups=without) as training:
+            loss, norm = gradients(training, batches.step(0))
+            grads = {name: w.grad.clone() for name, w in training.model.named_parameters()}
         found[micro] = (loss, norm, grads)
     for micro in (1, 3):
         assert found[micro][0] == pytest.approx(found[8][0], rel=1e-6)
@@ -57,9 +56,11 @@ def test_whole_trainings_agree_however_they_accumulate(tmp_path: Path) -> None:
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)
 
 
-def test_it_learns_and_counts() -> None:
-    training, batches = begin(epochs=10.0)
-    results = list(steps(training, batches))
+@with_and_without_speedups
+def test_it_learns_and_counts(without: list[str]) -> None:
+    batches = TinyBatches()
+    with begun(tiny_model(dropout=0.0), epochs=10.0, without_speedups=without) as training:
+        results = list(steps(training, batches))
     assert len(results) == 80
     assert results[-1].loss < 0.5 * results[0].loss
     assert [result.step for result in results] == list(range(1, 81))
@@ -70,44 +71,55 @@ def test_it_learns_and_counts() -> None:
 
 
 def test_the_loss_is_that_of_the_whole_batch() -> None:
-    training, batches = begin(batches=TinyBatches(micro=3))
-    model = training.model
-    total, units = 0.0, 0
-    for micro in batches.step(0):
-        with torch.no_grad():
-            logits = model(micro.tensors["input_ids"])
-        total += float(
-            torch.nn.functional.cross_entropy(
-                logits.flatten(0, 1), micro.tensors["labels"].flatten(), reduction="sum"
+    batches = TinyBatches(micro=3)
+    with begun(tiny_model(dropout=0.0), batches=batches) as training:
+        model = training.model
+        total, units = 0.0, 0
+        for micro in batches.step(0):
+            with torch.no_grad():
+                logits = model(micro.tensors["input_ids"])
+            total += float(
+                torch.nn.functional.cross_entropy(
+                    logits.flatten(0, 1), micro.tensors["labels"].flatten(), reduction="sum"
+                )
             )
-        )
-        units += int((micro.tensors["labels"] != -100).sum())
-    [first, *_] = steps(training, batches)
-    assert first.loss == pytest.approx(total / units, rel=1e-6)
+            units += int((micro.tensors["labels"] != -100).sum())
+        [first, *_] = steps(training, batches)
+        assert first.loss == pytest.approx(total / units, rel=1e-6)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0.0, 5.0), (1.0, 1.0), (10.0, 5.0)])
-def test_clipping(limit: float, expected: float) -> None:
-    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
-    weights[0].grad, weights[1].grad = torch.tensor([3.0]), torch.tensor([-4.0])
-    assert clip(weights, limit) == pytest.approx(5.0)
-    norm = torch.cat([weights[0].grad, weights[1].grad]).norm()
-    assert float(norm) == pytest.approx(expected, rel=1e-4)
+@pytest.mark.parametrize("native", [False, True], ids=["torch", "native"])
+def test_clipping(limit: float, expected: float, native: bool) -> None:
+    if native and library() is None:
+        pytest.skip(f"no kernels here: {why_not()}")
+    model = torch.nn.Linear(1, 1)
+    given = settings(optimizer="sgd", beta1=0.0, weight_decay=0.0)
+    optimizer = Optimizer(model, given, native=native)
+    model.weight.grad, model.bias.grad = torch.tensor([[3.0]]), torch.tensor([-4.0])
+    before = [weight.detach().clone() for weight in model.parameters()]
+    norm = optimizer.norm()
+    assert norm == pytest.approx(5.0)
+    optimizer.step(1.0, clip_factor(norm, limit))
+    after = [weight.detach() for weight in model.parameters()]
+    moved = [(new - old).norm() for new, old in zip(after, before, strict=True)]
+    assert float(torch.stack(moved).norm()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_dropout_depends_on_seed_step_and_micro_batch_only() -> None:
+@with_and_without_speedups
+def test_dropout_depends_on_seed_step_and_micro_batch_only(without: list[str]) -> None:
     losses = []
-    for noise in (0, 1):
-        training, batches = begin(model=tiny_model(dropout=0.5))
-        torch.manual_seed(noise)
-        losses.append([result.loss for result in steps(training, batches)])
+    for noise, seed in ((0, 3), (1, 3), (0, 4)):
+        model = tiny_model(dropout=0.5)
+        with begun(model, seed=seed, without_speedups=without) as training:
+            torch.manual_seed(noise)
+            losses.append([result.loss for result in steps(training, TinyBatches())])
     assert losses[0] == losses[1]
-    training, batches = begin(model=tiny_model(dropout=0.5), seed=4)
-    other = [result.loss for result in steps(training, batches)]
-    assert other[0] != losses[0][0]
+    assert losses[2][0] != losses[0][0]
 
 
-def test_equal_micro_batches_have_dropout_of_their_own() -> None:
+@with_and_without_speedups
+def test_equal_micro_batches_have_dropout_of_their_own(without: list[str]) -> None:
     losses: list[float] = []
 
     class Task(TinyTask):
@@ -116,8 +128,8 @@ def test_equal_micro_batches_have_dropout_of_their_own() -> None:
             losses.append(float(loss.detach()))
             return loss
 
-    training = _begin(tiny_model(dropout=0.5), Task(), TinyBatches(), settings())
-    gradients(training, [TinyBatches().step(0)[0]] * 3)
+    with begun(tiny_model(dropout=0.5), Task(), without_speedups=without) as training:
+        gradients(training, [TinyBatches().step(0)[0]] * 3)
     assert len(set(losses)) == 3
 
 
@@ -193,11 +205,12 @@ def test_same_run_twice_is_the_same(tmp_path: Path) -> None:
     assert digest(train(tmp_path / "other", seed=4)[0]) not in hashes
 
 
-def test_a_batch_with_nothing_to_learn_changes_nothing_for_the_worse() -> None:
-    training, batches = begin()
-    micro_batches = batches.step(0)
+@with_and_without_speedups
+def test_a_batch_with_nothing_to_learn_changes_nothing_for_the_worse(without: list[str]) -> None:
+    micro_batches = TinyBatches().step(0)
     for micro_batch in micro_batches:
         micro_batch.tensors["labels"].fill_(-100)
         object.__setattr__(micro_batch, "units", 0)
-    loss, norm = gradients(training, micro_batches)
+    with begun(tiny_model(dropout=0.0), without_speedups=without) as training:
+        loss, norm = gradients(training, micro_batches)
     assert (loss, norm) == (0.0, 0.0)

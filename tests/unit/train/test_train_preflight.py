@@ -13,13 +13,11 @@ from training_fakes import (
     Recorder,
     TinyBatches,
     TinyTask,
+    begun,
     digest,
-    settings,
-    tiny_model,
     train,
 )
 
-from tinyforge.train.fit import _begin
 from tinyforge.train.preflight import measure
 
 
@@ -37,26 +35,26 @@ def test_the_result_is_the_same_with_and_without(tmp_path: Path, optimizer: str)
 
 def test_nothing_is_left_behind() -> None:
     task = TinyTask()
-    training = _begin(tiny_model(), task, TinyBatches(), settings())
-    before = digest(training.model)
-    torch.manual_seed(5)
-    np.random.seed(5)
-    random.seed(5)
-    draws = (float(torch.rand(())), np.random.rand(), random.random())
-    torch.manual_seed(5)
-    np.random.seed(5)
-    random.seed(5)
-    estimate = measure(training, TinyBatches())
-    assert (float(torch.rand(())), np.random.rand(), random.random()) == draws
-    assert digest(training.model) == before
-    assert training.optimizer.tensors() == {}
-    assert all(weight.grad is None for weight in training.model.parameters())
-    assert training.progress.step == 0
-    assert task.calls == 3 * 2
-    assert estimate.steps == 32
-    assert estimate.trainable_parameters == sum(p.numel() for p in training.model.parameters())
-    assert estimate.seconds == pytest.approx(32 * estimate.seconds_per_step)
-    assert estimate.peak_memory > 0
+    with begun(task=task) as training:
+        before = digest(training.model)
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        draws = (float(torch.rand(())), np.random.rand(), random.random())
+        torch.manual_seed(5)
+        np.random.seed(5)
+        random.seed(5)
+        estimate = measure(training, TinyBatches())
+        assert (float(torch.rand(())), np.random.rand(), random.random()) == draws
+        assert digest(training.model) == before
+        assert training.optimizer.tensors() == {}
+        assert all(weight.grad is None for weight in training.model.parameters())
+        assert training.progress.step == 0
+        assert task.calls == 3 * 2
+        assert estimate.steps == 32
+        assert estimate.trainable_parameters == sum(p.numel() for p in training.model.parameters())
+        assert estimate.seconds == pytest.approx(32 * estimate.seconds_per_step)
+        assert estimate.peak_memory > 0
 
 
 def test_an_error_leaves_nothing_behind_either() -> None:
@@ -64,16 +62,16 @@ def test_an_error_leaves_nothing_behind_either() -> None:
         if call == 4:
             raise ValueError("broken")
 
-    training = _begin(tiny_model(), TinyTask(fault), TinyBatches(), settings())
-    before = digest(training.model)
-    with pytest.raises(ValueError, match="broken"):
-        measure(training, TinyBatches())
-    assert digest(training.model) == before
+    with begun(task=TinyTask(fault)) as training:
+        before = digest(training.model)
+        with pytest.raises(ValueError, match="broken"):
+            measure(training, TinyBatches())
+        assert digest(training.model) == before
 
 
 def test_time_is_never_more_than_allowed() -> None:
-    training = _begin(tiny_model(), TinyTask(), TinyBatches(), settings(epochs=1e7, max_minutes=2))
-    assert measure(training, TinyBatches()).seconds == 120
+    with begun(epochs=1e7, max_minutes=2) as training:
+        assert measure(training, TinyBatches()).seconds == 120
 
 
 def test_no_measuring_on_resume(tmp_path: Path) -> None:

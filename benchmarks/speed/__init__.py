@@ -1,0 +1,1 @@
+"""Speed, memory and start time, each beside a peer's best honest setting."""

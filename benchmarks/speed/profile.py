@@ -1,0 +1,177 @@
+"""Where a training step's time goes, with and without our speed-ups, for one case.
+
+The model has random weights and the batch random tokens, of the case's usual sizes; the step is
+that of the training loop. Times are each operation's own (``torch.profiler``, processor).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.speed import machine, table
+from benchmarks.speed.harness import write_json
+from benchmarks.speed.report import RESULTS
+
+KINDS = (
+    # The first whose words occur in an operation's name has its time.
+    ("attention", ("attention",)),
+    ("dropout", ("dropout", "bernoulli")),
+    ("optimizer", ("adamw", "optimizer", "linalg_vector_norm", "foreach")),
+    ("matrix products", ("aten::mm", "addmm", "matmul", "aten::linear")),
+    ("small products", ("bmm",)),
+    ("norms", ("norm",)),
+    ("softmax, loss and head", ("softmax", "nll", "crossentropy", "cross_entropy")),
+    ("activations", ("gelu", "silu", "gated", "relu", "threshold")),
+    ("embedding", ("embedding", "lookup", "sort", "unique")),
+    ("copies and conversions", ("copy", "_to", "clone", "contiguous", "cat")),
+    ("zeros", ("fill", "zero")),
+)
+Step = Callable[[], None]
+
+
+def main() -> None:
+    """Profile both ways."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("case", choices=sorted(MODELS))
+    flags.add_argument("--threads", type=int, default=2)
+    flags.add_argument("--json", action="store_true")
+    flags.add_argument("--save", action="store_true")
+    chosen = flags.parse_args()
+    torch.set_num_threads(chosen.threads)
+    result: dict[str, Any] = {
+        "case": "profile", "variant": chosen.case, "title": MODELS[chosen.case].__doc__,
+        "machine": machine.describe(chosen.threads), "sides": {},
+    }  # fmt: skip
+    for name, left_out in (("plain", ("all",)), ("ours", ())):
+        result["sides"][name] = measure(chosen.case, left_out)
+    if chosen.save:
+        write_json(RESULTS / f"profile-{chosen.case}.json", result)
+    sys.stdout.write((json.dumps(result) if chosen.json else table.profile(result)) + "\n")
+
+
+def measure(case: str, left_out: tuple[str, ...]) -> dict[str, Any]:
+    """Milliseconds of a step, whole (median of 9) and by kind (mean of 5, profiled)."""
+    from tinyforge.config.train import TrainSettings
+    from tinyforge.train.optimizers import Optimizer, clip_factor
+    from tinyforge.train.precision import choose_precision
+    from tinyforge.train.speedups import fast
+    from tinyforge.train.weights import Weights
+
+    torch.manual_seed(0)
+    model, loss = MODELS[case]()
+    model.train()
+    settings = TrainSettings(without_speedups=left_out)  # type: ignore[arg-type]
+    precision, weights = choose_precision(settings, model), Weights(model)
+    with fast(model, weights, settings, precision) as speedups:
+        optimizer = Optimizer(
+            model, settings, weights,
+            native=speedups.native_adamw, row_gradients=speedups.row_gradients,
+        )  # fmt: skip
+
+        def step() -> None:
+            with precision.forward():
+                value = loss(model)
+            torch.autograd.backward(value)
+            with torch.profiler.record_function("optimizer"):  # a kernel of ours is no operation
+                optimizer.step(1e-5, clip_factor(optimizer.norm(), 1.0))
+            optimizer.zero_grad()
+
+        for _ in range(3):
+            step()
+        whole = [_seconds(step) * 1e3 for _ in range(9)]
+        kinds = _kinds(step)
+    return {
+        "milliseconds": {
+            "median": statistics.median(whole), "min": min(whole), "max": max(whole),
+        },
+        "kinds": kinds,
+        "speedups": list(speedups.names),
+        "precision": precision.name,
+    }  # fmt: skip
+
+
+def _seconds(step: Step) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def _kinds(step: Step, repeat: int = 5) -> dict[str, float]:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for _ in range(repeat):
+            step()
+    found = dict.fromkeys((*(name for name, _ in KINDS), "other"), 0.0)
+    for event in profile.key_averages():
+        key = event.key.lower()
+        kind = next((name for name, words in KINDS if any(w in key for w in words)), "other")
+        found[kind] += event.self_cpu_time_total / repeat / 1e3
+    return found
+
+
+def _minilm() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+    """MiniLM-sized BERT, 77 labels, 32 rows of 14 tokens"""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
+        num_labels=77,
+    )  # fmt: skip
+    ids, wanted = torch.randint(5, 3_000, (32, 14)), torch.randint(0, 77, (32,))
+
+    def loss(model: Any) -> torch.Tensor:
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        return torch.nn.functional.cross_entropy(logits.float(), wanted)
+
+    return BertForSequenceClassification(config), loss
+
+
+def _t5() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+    """T5-small, 32 rows of 16 and 14 tokens"""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8, decoder_start_token_id=0
+    )
+    ids, wanted = torch.randint(5, 30_000, (32, 16)), torch.randint(5, 30_000, (32, 14))
+    inputs = {
+        "input_ids": ids, "attention_mask": torch.ones_like(ids),
+        "decoder_input_ids": torch.nn.functional.pad(wanted[:, :-1], (1, 0)),
+    }  # fmt: skip
+    return T5ForConditionalGeneration(config), _token_loss(inputs, wanted)
+
+
+def _llama() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+    """Llama of 110 million weights, 8 rows of 112 tokens, 62 of them answers"""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=32_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
+        intermediate_size=2_048, tie_word_embeddings=True,
+    )  # fmt: skip
+    ids = torch.randint(5, 30_000, (8, 112))
+    wanted = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=-100)
+    wanted[:, :50] = -100
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return LlamaForCausalLM(config), _token_loss(inputs, wanted)
+
+
+def _token_loss(
+    inputs: dict[str, torch.Tensor], wanted: torch.Tensor
+) -> Callable[[Any], torch.Tensor]:
+    from tinyforge.tasks.losses import token_loss
+
+    return lambda model: token_loss(model, inputs, wanted) / int((wanted != -100).sum())
+
+
+MODELS = {"minilm": _minilm, "t5": _t5, "llama": _llama}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Results as Markdown: for the terminal, and for the page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Result = dict[str, Any]
+GIB = 2.0**30
+
+
+def rows_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def render(result: Result) -> str:
+    """The tables of any case."""
+    kinds = {
+        "gpt_characters": seconds_to_loss, "start": seconds, "memory": memory, "profile": profile,
+    }  # fmt: skip
+    if result["case"] in kinds:
+        return kinds[result["case"]](result)
+    return accuracy(result) if "setfit" in result["sides"] else speed(result)
+
+
+def speed(result: Result) -> str:
+    """Examples a second of each side."""
+    by_peer = {one["peer"]: one for one in result["comparisons"]}
+    rows = []
+    for name, side in result["sides"].items():
+        one = by_peer.get(name)
+        rows.append(
+            [
+                name,
+                spread(side["examples_per_second"]),
+                f"{side['tokens_per_second']['median']:,.0f}",
+                f"{side['share_of_peak']['median']:.0%}",
+                f"{side['peak_bytes']['median'] / GIB:.2f}",
+                held_out(side),
+                times(one["speed"]) if one else "",
+                counts(one) if one else "",
+            ]
+        )
+    header = (
+        "side", "examples/s", "tokens/s", "of peak", "memory, GiB", "held out", "ours is", "counts",
+    )  # fmt: skip
+    return heading(result) + rows_of(header, rows) + "\n\n" + curves(result)
+
+
+def profile(result: Result) -> str:
+    """Milliseconds of a step by kind of work."""
+    sides = result["sides"]
+    kinds = sorted(sides["plain"]["kinds"], key=lambda kind: -sides["plain"]["kinds"][kind])
+    rows = [[kind, *(f"{side['kinds'][kind]:.1f}" for side in sides.values())] for kind in kinds]
+    whole = [
+        "{median:.0f} ({min:.0f} to {max:.0f})".format(**side["milliseconds"])
+        for side in sides.values()
+    ]
+    header = ("milliseconds a step", *sides)
+    title = f"**Profile: {result['title']}.**\n\n"
+    return title + rows_of(header, [["whole step, unprofiled", *whole], *rows])
+
+
+def accuracy(result: Result) -> str:
+    """Seconds to SetFit's accuracy."""
+    one = result["comparisons"][0]
+    rows = []
+    for name, runs in result["sides"].items():
+        told = [run["seconds"] for run in runs]
+        shown = ", ".join("not reached" if s is None else f"{s:.1f}" for s in told)
+        size = max(run["peak_bytes"] for run in runs) / GIB
+        rows.append([name, f"{one['accuracy'][name]:.3f}", shown, f"{size:.2f}"])
+    end = f"\n\nOurs is {times(one['speed'])} to that accuracy." if one["speed"] else ""
+    header = ("side", "accuracy", "seconds to SetFit's accuracy", "memory, GiB")
+    return heading(result) + rows_of(header, rows) + end + f" Counts: {counts(one)}."
+
+
+def seconds_to_loss(result: Result) -> str:
+    """Seconds and end loss."""
+    one = result["comparisons"][0]
+    rows = [
+        [
+            name,
+            ", ".join(f"{run['seconds']:.1f}" for run in runs),
+            str(runs[0]["steps"]),
+            f"{one['loss'][name]:.3f}",
+            f"{max(run['peak_bytes'] for run in runs) / GIB:.2f}",
+        ]
+        for name, runs in result["sides"].items()
+    ]
+    header = ("side", "seconds", "steps", "validation loss", "memory, GiB")
+    end = (
+        f"\n\nOurs is {times(one['speed'])}; published loss of the recipe: "
+        f"{result['published_loss']}. Counts: {counts(one)}."
+    )
+    return heading(result) + rows_of(header, rows) + end
+
+
+def seconds(result: Result) -> str:
+    """Seconds alone."""
+    one = result["comparisons"][0]
+    rows = [[name, spread(side)] for name, side in result["sides"].items()]
+    end = f"\n\nOurs is {times(one['speed'])}."
+    return heading(result) + rows_of(("side", "seconds"), rows) + end
+
+
+def memory(result: Result) -> str:
+    """Peak memory by vocabulary."""
+    names = list(result["points"][0]["sides"])
+    rows = []
+    for point in result["points"]:
+        sides = [f"{point['sides'][name]['median'] / GIB:.2f}" for name in names]
+        ratio = ", ".join(f"{one['memory']['ratio']:.2f}" for one in point["comparisons"])
+        words = "; ".join(counts(one) for one in point["comparisons"])
+        state = f"{point['state_bytes'] / GIB:.2f}"
+        rows.append([f"{point['vocabulary']:,}", state, *sides, ratio, words])
+    header = ("vocabulary", "weights, gradients, AdamW, GiB", *names, "ours / peer", "counts")
+    return heading(result) + rows_of(header, rows)
+
+
+def heading(result: Result) -> str:
+    """What was measured, and on what."""
+    about = [f"**{result['title']}**"]
+    if "parameters" in result.get("model", {}):
+        about.append(f"{result['model']['parameters'] / 1e6:.1f} M weights")
+    if "rows" in result and "tokens" in result["rows"]:
+        about.append(f"{result['rows']['count']:,} rows, {result['rows']['tokens']:,} tokens")
+    if "learning" in result:
+        about.append(f"batch {result['learning']['batch']}, {result['learning']['steps']} steps")
+    about.append(f"{result['repeat']} runs a side")
+    warning = "\n\nA quick run: it measures nothing." if result["quick"] else ""
+    return ", ".join(about) + "." + warning + "\n\n"
+
+
+def machine(result: Result) -> str:
+    """The machine and the programs in a sentence."""
+    found = result["machine"]
+    peak = result.get("peak_operations_per_second", {})
+    rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s in {name}" for name, rate in peak.items())
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return (
+        f"{found['processor']}, {found['cores']} cores, {found['threads']} threads, "
+        f"{found['memory_bytes'] / GIB:.0f} GiB, {found['system']}, Python {found['python']}"
+        + (f"; matrix products: {rates}" if rates else "")
+        + f". {versions}. {found['date']}."
+    )
+
+
+def spread(found: dict[str, float]) -> str:
+    """A median with the smallest and largest value."""
+    return f"{found['median']:.3g} ({found['min']:.3g} to {found['max']:.3g})"
+
+
+def times(found: dict[str, float]) -> str:
+    """A ratio with that of the worst and the best pair of runs."""
+    return f"{found['ratio']:.2f}x ({found['low']:.2f} to {found['high']:.2f})"
+
+
+def held_out(side: dict[str, Any]) -> str:
+    """The median run's values on the held-out rows."""
+    runs = sorted(side["held_out"], key=lambda run: float(run["loss"]))
+    run = runs[len(runs) // 2]
+    return ", ".join(f"{name} {value:.3f}" for name, value in run.items())
+
+
+def counts(one: dict[str, Any]) -> str:
+    """Whether the comparison counts, or why not."""
+    return "yes" if one["valid"] else "no: " + "; ".join(one["why_not"])
+
+
+def curves(result: Result) -> str:
+    """Each side's training loss at five points of its first run."""
+    lines = []
+    for name, side in result["sides"].items():
+        curve = side["loss_curves"][0]
+        points = sorted({round(i * (len(curve) - 1) / 4) for i in range(5)})
+        shown = ", ".join(f"{curve[i]:.3f} at {i + 1}" for i in points)
+        lines.append(f"Training loss, {name}: {shown}.")
+    return "\n".join(lines)
