@@ -23,7 +23,7 @@ def main() -> None:
     """Compare."""
     flags = options.parser(__doc__)
     flags.add_argument("--steps", type=int, default=2_000, help="of the recipe (2000)")
-    flags.add_argument("--our-steps", type=int, default=2_000, help="of TinyForge (2000)")
+    flags.add_argument("--our-steps", type=int, default=250, help="of TinyForge (250)")
     chosen = options.parse(flags)
     if chosen.quick:
         chosen.steps = chosen.our_steps = 20
@@ -59,14 +59,16 @@ def recipe(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def ours_run(spec: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """TinyForge on the raw text, with a character model of the same size."""
+    """TinyForge on the raw text, with a character model of the same size: the same windows of
+    characters, but Muon, which needs an eighth of the steps, twice as many windows in each."""
     settings = {
         "data.validation_share": 0, "data.test_share": 0, "data.near_duplicate": 1,
-        "data.max_length": BLOCK, "evaluate.baselines": "false", "train.batch_size": 12,
-        "train.max_steps": spec["our_steps"], "train.learning_rate": 1e-3,
-        "train.beta2": 0.99, "train.weight_decay": 0.1, "train.warmup_share": 0.05,
-        "train.schedule": "cosine", "train.seed": spec["seed"],
-        "train.threads": spec["threads"],
+        "data.max_length": BLOCK, "evaluate.baselines": "false", "train.batch_size": 24,
+        "train.max_steps": spec["our_steps"], "train.optimizer": "muon",
+        "train.learning_rate": 0.02, "train.rest_learning_rate": 0.005,
+        "train.weight_decay": 0, "train.beta2": 0.95, "train.warmup_share": 0.03,
+        "train.schedule": "linear", "train.precision": "bfloat16",
+        "train.seed": spec["seed"], "train.threads": spec["threads"],
     }  # fmt: skip
     output = folder / "model"
     words = ours.command(

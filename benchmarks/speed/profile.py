@@ -74,6 +74,7 @@ def measure(case: str, left_out: tuple[str, ...]) -> dict[str, Any]:
         optimizer = Optimizer(
             model, settings, weights,
             native=speedups.native_adamw, row_gradients=speedups.row_gradients,
+            stacked_muon=speedups.stacked_muon,
         )  # fmt: skip
 
         def step() -> None:

@@ -174,16 +174,18 @@ def test_each_can_be_left_out_and_the_record_says_so(tmp_path: Path, speedup: st
     name = {"first-token": "bert", "dropout": "gpt2"}.get(speedup, "llama")
     model, task = start_of(name)
     listener = Recorder()
+    optimizer = "muon" if speedup == "muon" else "adamw"
     _, outcome = train(
         tmp_path, model=model, task=task, batches=Rows(task), evaluate=None, listener=listener,
-        max_steps=1, precision="bfloat16", without_speedups=[speedup],
+        max_steps=1, precision="bfloat16", optimizer=optimizer, without_speedups=[speedup],
     )  # fmt: skip
     gone = {speedup, *(["embedding"] if speedup == "adamw" else [])}  # which needs our AdamW
-    expected = {"bfloat16-weights", *USED[name]} - gone
+    usual = {"bfloat16-weights", *USED[name], *(["muon"] if optimizer == "muon" else [])}
+    expected = usual - gone
     if speedup == "all":
         expected = set()
     else:
-        assert speedup in {"bfloat16-weights", *USED[name]}
+        assert speedup in usual
     assert set(outcome.speedups) == expected
     assert outcome.speedups == listener.started.speedups
     assert listener.started.settings["without_speedups"] == [speedup]

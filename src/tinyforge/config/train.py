@@ -10,7 +10,7 @@ from tinyforge.config.base import Stage
 
 SpeedupName = Literal[
     "bfloat16-weights", "adamw", "attention", "dropout", "rms-norm", "gated", "embedding",
-    "cross-entropy", "first-token",
+    "cross-entropy", "first-token", "muon",
 ]  # fmt: skip
 """What can make a step faster on a processor; ``train.speedups`` has them all."""
 

@@ -129,6 +129,7 @@ def _begin(
             weights,
             native=speedups.native_adamw,
             row_gradients=speedups.row_gradients,
+            stacked_muon=speedups.stacked_muon,
         ),
         schedule=schedule_of(settings),
         precision=precision,

@@ -16,6 +16,7 @@ import torch
 from tinyforge.config.train import TrainSettings
 from tinyforge.train.speedups.adamw import AdamW, square_sum
 from tinyforge.train.speedups.embedding import RowGradient
+from tinyforge.train.speedups.muon import Muon
 from tinyforge.train.weights import Weights
 
 Named = dict[str, torch.nn.Parameter]
@@ -32,6 +33,7 @@ class Optimizer:
         weights: the model's; made from the model where not given.
         native: AdamW by our kernel instead of PyTorch's.
         row_gradients: by weight's name, for ``native`` only.
+        stacked_muon: Muon on stacks of matrices instead of PyTorch's.
 
     Attributes:
         parameters: the model's trainable weights by name; a tied weight appears once.
@@ -45,10 +47,12 @@ class Optimizer:
         *,
         native: bool = False,
         row_gradients: Mapping[str, RowGradient] | None = None,
+        stacked_muon: bool = False,
     ) -> None:
         self.weights = weights or Weights(model)
         self.parameters: Named = self.weights.parameters
         self._native, self._rows = native, dict(row_gradients or {})
+        self._stacked = stacked_muon
         self._parts = list(self._build(model, settings))
 
     def add_up(self) -> None:
@@ -95,7 +99,7 @@ class Optimizer:
         for part in self._parts:
             part.restore(found)
 
-    def _build(self, model: Any, settings: TrainSettings) -> Iterator[AdamW | _Torch]:
+    def _build(self, model: Any, settings: TrainSettings) -> Iterator[AdamW | Muon | _Torch]:
         named = self.weights.masters
         decayed = decays(model)
         if settings.optimizer == "sgd":
@@ -109,7 +113,9 @@ class Optimizer:
             share = REST_OF_MUON
             if settings.rest_learning_rate is not None and settings.learning_rate is not None:
                 share = settings.rest_learning_rate / settings.learning_rate
-            if hidden:
+            if hidden and self._stacked:
+                yield Muon(self.weights, hidden, decayed, settings, MUON_MOMENTUM)
+            elif hidden:
                 yield _Torch(self.weights, _muon, hidden, decayed, settings, 1.0)
         if named and self._native:
             yield AdamW(self.weights, named, decayed, settings, share, self._rows)

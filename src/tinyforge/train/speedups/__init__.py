@@ -46,6 +46,11 @@ class Speedups:
         """Whether AdamW is our kernel."""
         return "adamw" in self.names
 
+    @property
+    def stacked_muon(self) -> bool:
+        """Whether Muon works on stacks of matrices."""
+        return "muon" in self.names
+
 
 @contextlib.contextmanager
 def fast(
@@ -53,7 +58,7 @@ def fast(
 ) -> Iterator[Speedups]:
     """Inside, the model computes the same faster; afterwards it is as it was, in float32.
 
-    Everything but bfloat16 weights needs our kernels (``native``).
+    All but those in ``PLAIN_PYTORCH`` need our kernels (``native``).
     """
     chosen = Speedups()
     wanted = _wanted(settings, precision, weights)
@@ -62,7 +67,7 @@ def fast(
         for name, enter in TABLE.items():
             if name in wanted and enter(model, weights, settings, chosen, undo):
                 chosen.names.append(name)
-        if wanted and native.why_not():
+        if _on_processor(weights, precision) and native.why_not():
             log.info(f"training runs without our kernels: {native.why_not()}")
         yield chosen
 
@@ -70,15 +75,19 @@ def fast(
 def _wanted(settings: TrainSettings, precision: Precision, weights: Weights) -> set[SpeedupName]:
     """What may be used here: on a processor, with weights in a format that the kernels know."""
     left_out = set(settings.without_speedups)
-    kinds = {parameter.dtype for parameter in weights.parameters.values()}
-    if precision.device != "cpu" or "all" in left_out or kinds != {torch.float32}:
+    if not _on_processor(weights, precision) or "all" in left_out:
         return set()
     names = set(TABLE) - left_out
     if precision.name != "bfloat16":
         names.discard("bfloat16-weights")
     if native.library() is None:
-        names &= {"bfloat16-weights"}
+        names &= PLAIN_PYTORCH
     return names
+
+
+def _on_processor(weights: Weights, precision: Precision) -> bool:
+    kinds = {parameter.dtype for parameter in weights.parameters.values()}
+    return precision.device == "cpu" and kinds == {torch.float32}
 
 
 def _bfloat16_weights(
@@ -121,6 +130,12 @@ def _adamw(
     _model: nn.Module, _w: Weights, settings: TrainSettings, _c: Speedups, _u: contextlib.ExitStack
 ) -> bool:
     return settings.optimizer in ("adamw", "muon")
+
+
+def _muon(
+    _model: nn.Module, _w: Weights, settings: TrainSettings, _c: Speedups, _u: contextlib.ExitStack
+) -> bool:
+    return settings.optimizer == "muon"
 
 
 def _cross_entropy(
@@ -187,8 +202,12 @@ TABLE: dict[SpeedupName, Callable[..., bool]] = {
     "rms-norm": _swapping(_rms_norm),
     "gated": _swapping(_gated),
     "adamw": _adamw,
+    "muon": _muon,
     "embedding": _embedding,
     "attention": _attention,
     "cross-entropy": _cross_entropy,
     "bfloat16-weights": _bfloat16_weights,
 }
+
+PLAIN_PYTORCH: set[SpeedupName] = {"bfloat16-weights", "muon"}
+"""Those that need no compiled kernel."""
