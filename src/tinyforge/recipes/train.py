@@ -25,6 +25,7 @@ from tinyforge.models.save import save_model
 from tinyforge.recipes.judge import judge_model
 from tinyforge.recipes.machine import describe_machine
 from tinyforge.recipes.setup import Setup, set_up
+from tinyforge.train import contention
 from tinyforge.train.fit import fit
 from tinyforge.train.precision import forward_precision
 
@@ -140,6 +141,9 @@ def _train(
 def learn(setup: Setup, folder: RunFolder, resume: bool, listeners: Sequence[Listener]) -> Outcome:
     """Run the training loop; afterwards the model holds the best weights."""
     settings = setup.settings.train
+    warning = contention.advice(contention.cores_in_use(), settings.threads)
+    if warning is not None:
+        log.warning(warning)
     return fit(
         setup.loaded.model, setup.task,
         training_batches(setup.training, setup.task, settings, max_length=setup.lengths.max_length),

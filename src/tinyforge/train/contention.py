@@ -6,7 +6,7 @@ import time
 
 import psutil
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 MUCH = 0.4
 """Cores in use elsewhere from which on a step takes noticeably longer."""
 
@@ -18,8 +18,8 @@ def cores_in_use() -> float:
     return float(psutil.cpu_percent()) / 100 * (psutil.cpu_count() or 1)
 
 
-def advice(in_use: float, threads: int) -> str | None:
-    """What to say to the user; None where there is nothing to say.
+def advice(in_use: float, threads: int | None) -> str | None:
+    """What to say to a user who trains with so many threads (None: one a core); None: nothing.
 
     The threads of a matrix product wait for the slowest of them, so that one that shares its core
     holds up all.
@@ -27,6 +27,7 @@ def advice(in_use: float, threads: int) -> str | None:
     if in_use < MUCH:
         return None
     cores = psutil.cpu_count() or 1
+    threads = threads or cores
     fewer = max(1, round(cores - in_use))
     way = f", or set train.threads={fewer}" if fewer < threads else ""
     return (

@@ -19,7 +19,6 @@ from tinyforge.artifacts.run_folder import RunFolder
 from tinyforge.config.train import TrainSettings
 from tinyforge.errors import Interrupted, TinyForgeError
 from tinyforge.tasks.base import Task
-from tinyforge.train import contention
 from tinyforge.train.hooks import (
     Estimate,
     Event,
@@ -210,10 +209,6 @@ class _Run:
 
     def preflight(self) -> None:
         """Measure, with smaller micro-batches where the memory does not suffice."""
-        if self.training.precision.device == "cpu":
-            warning = contention.advice(contention.cores_in_use(), torch.get_num_threads())
-            if warning is not None:
-                log.warning(warning)
         while self.estimate is None:
             try:
                 self.estimate = measure(self.training, self.batches)

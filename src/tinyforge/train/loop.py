@@ -21,7 +21,7 @@ from tinyforge.train.progress import Progress
 from tinyforge.train.randomness import seed_torch
 from tinyforge.train.recovery import examine, note_loss
 from tinyforge.train.schedules import Schedule, progress_of
-from tinyforge.train.weights import Weights, persistent_buffers
+from tinyforge.train.weights import Weights
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches, MicroBatch
@@ -102,7 +102,7 @@ def steps(training: Training, batches: Batches) -> Iterator[StepResult]:
     """
     while training.over is None:
         started = time.monotonic()
-        with training.interruptible(), _buffers_kept(training.model):
+        with training.interruptible(), _buffers_kept(training.weights):
             micro_batches = batches.step(training.progress.step)
             loss, norm = gradients(training, micro_batches)
         examples = sum(micro_batch.examples for micro_batch in micro_batches)
@@ -173,13 +173,13 @@ def update(training: Training, lr: float, norm: float) -> None:
 
 
 @contextlib.contextmanager
-def _buffers_kept(model: Any) -> Iterator[None]:
+def _buffers_kept(weights: Weights) -> Iterator[None]:
     """Undo what a step that is broken off has done to buffers, such as running means."""
-    before = {name: buffer.clone() for name, buffer in persistent_buffers(model).items()}
+    before = {name: buffer.clone() for name, buffer in weights.buffers().items()}
     try:
         yield
     except BaseException:
-        for name, buffer in persistent_buffers(model).items():
+        for name, buffer in weights.buffers().items():
             buffer.copy_(before[name])
         raise
 

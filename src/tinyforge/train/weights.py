@@ -37,6 +37,8 @@ class Weights:
         }
         self.masters: Tensors = {name: p.detach() for name, p in self.parameters.items()}
         self._wide: list[tuple[torch.nn.Parameter, torch.Tensor]] = []
+        saved = model.state_dict().keys()
+        self._buffers = [name for name, _ in model.named_buffers() if name in saved]
         self._sums: Tensors = {}
 
     @property
@@ -93,7 +95,11 @@ class Weights:
         Frozen weights are left out (with adapters they are nearly all, and come back from where
         the model came from).
         """
-        return self.masters | persistent_buffers(self._model)
+        return self.masters | self.buffers()
+
+    def buffers(self) -> Tensors:
+        """The buffers that are saved with the model; a forward pass may change them."""
+        return {name: self._model.get_buffer(name) for name in self._buffers}
 
     def restore(self, tensors: Mapping[str, torch.Tensor], where: Path | None = None) -> None:
         """Put what ``learnt`` gave back.
@@ -115,12 +121,6 @@ class Weights:
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
         self.copy_to_model()
-
-
-def persistent_buffers(model: Any) -> Tensors:
-    """The buffers that are saved with a model; a forward pass may change them."""
-    saved = model.state_dict().keys()
-    return {name: buffer for name, buffer in model.named_buffers() if name in saved}
 
 
 def fingerprint_of_frozen(model: Any) -> str:
