@@ -29,7 +29,11 @@ class DataSettings(Stage):
     validation: str | None = Field(None, description="File of validation rows.")
     test: str | None = Field(None, description="File of test rows.")
     validation_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of rows for validation where no file is given."
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of rows for validation where no file is given; where it is not set, "
+        "500 rows at most.",
     )
     test_share: float = Field(
         0.1, ge=0, lt=1, description="Share of rows for the test where no file is given."

@@ -35,6 +35,8 @@ from tinyforge.records.examples import Example
 
 _log = logging.getLogger("tinyforge")
 _SHOWN = 3
+_ENOUGH_TO_VALIDATE = 500
+"""Rows that tell well enough when to stop."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def _split(
             who = "training" if settings.validation is None else "training and validation"
             report.notes.append(f"{len(dropped):,} {who} rows like them are left out")
     shares = {
-        "validation_share": 0.0 if settings.validation is not None else settings.validation_share,
+        "validation_share": _validation_share(settings, len(pool)),
         "test_share": 0.0 if settings.test is not None else settings.test_share,
     }
     if not len(pool) or not any(shares.values()):
@@ -233,6 +235,17 @@ def _split(
         split.test = test
     split.dropped = np.sort(np.concatenate([split.dropped, dropped]))
     return split
+
+
+def _validation_share(settings: DataSettings, rows: int) -> float:
+    """As the user said, else the usual share of a few rows, and of many rows no more than enough:
+    each that is held out is one less to learn from."""
+    if settings.validation is not None:
+        return 0.0
+    share = settings.validation_share
+    if "validation_share" in settings.model_fields_set or not rows:
+        return share
+    return min(share, _ENOUGH_TO_VALIDATE / rows)
 
 
 def _contiguous(

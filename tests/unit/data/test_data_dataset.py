@@ -72,6 +72,13 @@ def test_counts_add_up_and_rejects_are_written(load: Any, tmp_path: Path) -> Non
     orjson.dumps(report.as_dict())
 
 
+def test_many_rows_are_not_held_out_for_nothing(load: Any) -> None:
+    rows = labelled(6_000)
+    assert load(rows).report.split == {"train": 4_900, "validation": 500, "test": 600, "dropped": 0}
+    asked = load(rows, validation_share=0.1).report.split
+    assert (asked["validation"], asked["test"]) == (600, 600)
+
+
 def test_too_many_rejects_stop_with_the_commonest_reason(load: Any, tmp_path: Path) -> None:
     rows: list[Any] = labelled(40)
     for i in range(5, 30):
