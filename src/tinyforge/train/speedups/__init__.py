@@ -100,9 +100,10 @@ def _bfloat16_weights(
 def _attention(
     model: nn.Module, _w: Weights, _s: TrainSettings, _c: Speedups, undo: contextlib.ExitStack
 ) -> bool:
-    attention.register()
     configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
     found = [c for c in configs.values() if getattr(c, "_attn_implementation", None) == "sdpa"]
+    if found:
+        attention.register()
     for config in found:
         config._attn_implementation = attention.NAME
         undo.callback(setattr, config, "_attn_implementation", "sdpa")

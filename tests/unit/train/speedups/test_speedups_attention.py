@@ -20,6 +20,7 @@ from speedup_checks import (
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
+from transformers.integrations import sdpa_attention
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tinyforge.train.speedups import attention
@@ -112,7 +113,7 @@ def _no_falling_back(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("PyTorch's attention was called")
 
-    monkeypatch.setattr(attention, "sdpa_attention_forward", never)
+    monkeypatch.setattr(sdpa_attention, "sdpa_attention_forward", never)
 
 
 def random_mask(*shape: int) -> Tensor:
