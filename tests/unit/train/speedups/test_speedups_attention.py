@@ -23,7 +23,6 @@ from torch.utils.checkpoint import checkpoint
 from transformers.integrations import sdpa_attention
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from tinyforge.train.speedups import attention
 from tinyforge.train.speedups.attention import LONGEST, attention_forward
 from tinyforge.train.speedups.dropout import STEPS, cut_of
 
