@@ -16,7 +16,7 @@ from benchmarks.speed import compare, figures, harness, machine, options, ours, 
 PUBLISHED = 1.88
 BLOCK = 64
 NOISE = 0.02
-"""Ours may end this much higher: what two seeds of the recipe differ by, rounded up."""
+"""Ours may end this much higher: a guess at what two seeds of the recipe differ by."""
 
 
 def main() -> None:
