@@ -12,7 +12,7 @@ SpeedupName = Literal[
     "bfloat16-weights", "adamw", "attention", "dropout", "rms-norm", "gated", "embedding",
     "cross-entropy", "first-token", "muon",
 ]  # fmt: skip
-"""What can make a step faster on a processor; ``train.speedups`` has them all."""
+"""What can make a step faster on a processor; one module each in the package ``train/speedups``."""
 
 
 class TrainSettings(Stage):

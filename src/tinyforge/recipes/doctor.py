@@ -179,21 +179,8 @@ def advise(
             "there is no GPU: models of up to about 100 million weights train in minutes to "
             "hours; for larger ones use --lora and --max-minutes"
         )
-    times = speed["bfloat16"] / speed["float32"] if speed else 0.0
-    if not gpus and times > 1.2 and BFLOAT16 & set(features):
-        lines.append(
-            f"bfloat16 products are {times:.1f} times as fast as float32 here, and training uses "
-            "them; --set train.precision=float32 is the exact alternative"
-        )
-    elif not gpus and features and not BFLOAT16 & set(features):
-        lines.append("the processor has no bfloat16 unit, so training uses float32")
-    if no_kernels and torch and not gpus:
-        lines.append(
-            f"training runs without its compiled kernels, so slower than it could: {no_kernels}; "
-            "on Debian: apt-get install g++"
-        )
-    if not features:
-        lines.append("the processor has no AVX2 or NEON: expect a tenth of the usual speed")
+    if not gpus:
+        lines += _about_the_processor(features, torch, speed, no_kernels)
     if torch and threads < cores:
         lines.append(
             f"PyTorch uses {threads} of {cores} cores: unset OMP_NUM_THREADS, or set train.threads"
@@ -211,6 +198,29 @@ def advise(
             "the hub is switched off (HF_HUB_OFFLINE) and no model is cached: use a local folder, "
             "scratch: models" + (", or auto for classification" if offline else "")
         )
+    return lines
+
+
+def _about_the_processor(
+    features: list[str], torch: str | None, speed: dict[str, float], no_kernels: str
+) -> list[str]:
+    """What training on the processor will be like."""
+    lines: list[str] = []
+    times = speed["bfloat16"] / speed["float32"] if speed else 0.0
+    if times > 1.2 and BFLOAT16 & set(features):
+        lines.append(
+            f"bfloat16 products are {times:.1f} times as fast as float32 here, and training uses "
+            "them; --set train.precision=float32 is the exact alternative"
+        )
+    elif features and not BFLOAT16 & set(features):
+        lines.append("the processor has no bfloat16 unit, so training uses float32")
+    if no_kernels and torch:
+        lines.append(
+            f"training runs without its compiled kernels, so slower than it could: {no_kernels}; "
+            "on Debian: apt-get install g++"
+        )
+    if not features:
+        lines.append("the processor has no AVX2 or NEON: expect a tenth of the usual speed")
     return lines
 
 
