@@ -50,6 +50,7 @@ class Case:
         dropped: first steps of a run that are not counted.
         rank: of low-rank adapters; None: every weight is trained.
         measure: what must agree on the held-out rows, ``loss`` or ``accuracy``.
+        ours: settings of ours that differ from the peer's; None: TinyForge's own default.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Case:
     dropped: int = 3
     rank: int | None = None
     measure: str = "loss"
+    ours: Mapping[str, Any] = field(default_factory=dict)
 
 
 Run = dict[str, Any]
@@ -121,9 +123,9 @@ def specification(
 def run_ours(case: Case, spec: dict[str, Any], folder: Path) -> Run:
     """TinyForge, through its command line."""
     output = folder / "model"
-    words = ours.command(
-        Path(spec["train"]), output, spec["model"], ours.plain_run(spec), *case.flags
-    )
+    settings = {**ours.plain_run(spec), **case.ours}
+    chosen = {name: value for name, value in settings.items() if value is not None}
+    words = ours.command(Path(spec["train"]), output, spec["model"], chosen, *case.flags)
     ended = harness.run(words, threads=spec["threads"], log=folder / "log.txt")
     return _finished(ours.read_run(output), ended, spec, folder)
 

@@ -45,10 +45,6 @@ def classify(spec: dict[str, Any], folder: Path) -> None:
         model = models.minilm(folder / "model")
     else:
         model = models.distilbert_size(folder / "model", quick=spec["quick"])
-    if spec["shots"]:
-        held, rest = found[: spec["held_out"]], found[spec["held_out"] :]
-        few = rows.few_of_each(rest, spec["shots"])
-        found, spec = [*held, *few], {**spec, "rows": len(few)}
     _finish("classify", model, found, spec, folder)
 
 
@@ -79,7 +75,7 @@ def _finish(
         sides = [read["input_ids"]] + ([read["labels"]] if kind == "seq2seq" else [])
         return all(len(side) <= longest for side in sides)
 
-    train, held = rows.take(found, spec["rows"], spec["held_out"], fits)
+    train, held = rows.take(found, spec["rows"], spec["held_out"], fits, shots=spec.get("shots", 0))
     rows.write(folder / "train.jsonl", train)
     rows.write(folder / "held.jsonl", held)
     encoded = [encode(kind, tokenizer, row, labels=labels, longest=longest) for row in train]

@@ -100,14 +100,18 @@ def few_of_each(rows: Sequence[Row], shots: int) -> list[Row]:
 
 
 def take(
-    rows: Sequence[Row], count: int, held_out: int, fits: Callable[[Row], bool]
+    rows: Sequence[Row], count: int, held_out: int, fits: Callable[[Row], bool], *, shots: int = 0
 ) -> tuple[list[Row], list[Row]]:
     """``held_out`` rows to measure the end loss on, then ``count`` rows to learn from.
 
     Args:
         fits: whether a row is short enough, so that no side has to cut it.
+        shots: so many rows of each label to learn from, instead of ``count`` rows.
     """
     fitting = [row for row in rows if fits(row)]
+    if shots:
+        few = few_of_each(fitting[held_out:], shots)
+        fitting, count = [*fitting[:held_out], *few], len(few)
     if len(fitting) < held_out + count:
         raise SystemExit(f"{len(fitting)} rows are too few for {count} and {held_out} held out")
     return fitting[held_out : held_out + count], fitting[:held_out]

@@ -19,6 +19,7 @@ def render(result: Result) -> str:
     """The tables of any case."""
     kinds = {
         "gpt_characters": seconds_to_loss, "start": seconds, "memory": memory, "profile": profile,
+        "judging": judging,
     }  # fmt: skip
     if result["case"] in kinds:
         return kinds[result["case"]](result)
@@ -104,6 +105,21 @@ def seconds(result: Result) -> str:
     rows = [[name, spread(side)] for name, side in result["sides"].items()]
     end = f"\n\nOurs is {times(one['speed'])}."
     return heading(result) + rows_of(("side", "seconds"), rows) + end
+
+
+def judging(result: Result) -> str:
+    """Rows a second of an evaluation."""
+    by_peer = {one["peer"]: one for one in result["comparisons"]}
+    rows = [
+        [
+            name, spread(rate), f"{result['sides'][name][0]['accuracy']:.4f}",
+            times(by_peer[name]["speed"]) if name in by_peer else "",
+            counts(by_peer[name]) if name in by_peer else "",
+        ]
+        for name, rate in result["rates"].items()
+    ]  # fmt: skip
+    header = ("side", "rows/s", "accuracy", "ours is", "counts")
+    return heading(result) + rows_of(header, rows)
 
 
 def memory(result: Result) -> str:

@@ -11,15 +11,25 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyforge.api import evaluate, inspect, load, train
+    from tinyforge.api import compare, evaluate, inspect, load, train
     from tinyforge.trainer import Trainer, TrainingConfig
 
 __version__ = "0.1.0"
-__all__ = ["Trainer", "TrainingConfig", "__version__", "evaluate", "inspect", "load", "train"]
+__all__ = [
+    "Trainer",
+    "TrainingConfig",
+    "__version__",
+    "compare",
+    "evaluate",
+    "inspect",
+    "load",
+    "train",
+]
 
 _NAMES = {
     "Trainer": "tinyforge.trainer",
     "TrainingConfig": "tinyforge.trainer",
+    "compare": "tinyforge.api",
     "evaluate": "tinyforge.api",
     "inspect": "tinyforge.api",
     "load": "tinyforge.api",

@@ -10,7 +10,9 @@ from tinyforge.config.load import keyword_settings, load_settings
 
 if TYPE_CHECKING:
     from tinyforge.data.inspect import Inspection
+    from tinyforge.inference.prompted import PromptedModel
     from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.compare import Compared
     from tinyforge.recipes.evaluate import Judgement
     from tinyforge.recipes.train import Run
     from tinyforge.train.hooks import Listener
@@ -82,29 +84,81 @@ def inspect(
 
 
 def load(
-    model: str | Path, *, trust_remote_code: bool = False, revision: str | None = None
-) -> TorchModel:
+    model: str | Path,
+    *,
+    prompt: Any = None,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> TorchModel | PromptedModel:
     """A model that answers: a run folder, any Hugging Face folder, or a hub id.
 
     ``load("my-model").predict("how are you")`` gives a ``Prediction``; a list gives a list.
+
+    Args:
+        prompt: how to ask a model that was not trained for the job: a ready-made prompt's name, a
+            YAML or JSON file, a template with ``{input}``, a mapping, or a ``Prompt``. The
+            result's ``save(folder)`` keeps model and prompt together.
     """
     from tinyforge.recipes.load import load as recipe
 
-    return recipe(model, trust_remote_code=trust_remote_code, revision=revision)
+    return recipe(model, prompt=prompt, trust_remote_code=trust_remote_code, revision=revision)
 
 
 def evaluate(
     model: str | Path,
     data: Any,
     *,
-    baseline: str | Path | None = None,
+    baseline: str | Path | Sequence[str | Path] | None = None,
+    prompt: Any = None,
+    report: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     **keywords: Any,
 ) -> Judgement:
-    """Score a model on rows, with 95 % intervals; with ``baseline``, next to another model."""
+    """Score a model on rows, with 95 % intervals; with ``baseline``, next to other models.
+
+    Args:
+        model: a run folder, any Hugging Face folder, or a hub id.
+        data: as for ``train``.
+        baseline: another model, or several.
+        prompt: how to put the rows to the model, as for ``load``.
+        report: an HTML file to write.
+        settings: as for ``train``.
+        **keywords: settings by their short name, as for ``train``.
+    """
     from tinyforge.recipes.evaluate import evaluate as recipe
 
-    return recipe(model, data, settings=_settings(None, settings, keywords), baseline=baseline)
+    return recipe(
+        model, data, settings=_settings(None, settings, keywords), baseline=baseline,
+        prompt=prompt, report=None if report is None else Path(report),
+    )  # fmt: skip
+
+
+def compare(
+    models: Sequence[str | Path],
+    data: Any,
+    *,
+    report: str | Path | None = None,
+    changes: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> Compared:
+    """Which of several models is better on rows, how sure that is, and which rows changed.
+
+    Args:
+        models: two or more; the first is what the others are shown against.
+        data: as for ``train``.
+        report: an HTML file to write.
+        changes: a JSON-lines file to write: every row that got better or worse.
+        settings: as for ``train``.
+        **keywords: settings by their short name, as for ``train``.
+    """
+    from tinyforge.recipes.compare import compare as recipe
+
+    return recipe(
+        models, data, settings=_settings(None, settings, keywords),
+        report=None if report is None else Path(report),
+        changes=None if changes is None else Path(changes),
+    )  # fmt: skip
 
 
 def _settings(

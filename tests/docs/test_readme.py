@@ -54,7 +54,7 @@ def test_named_settings_exist() -> None:
 
 def test_named_flags_exist(capsys: pytest.CaptureFixture[str]) -> None:
     shown = ""
-    for verb in ("train", "inspect", "predict", "evaluate", "verify", "runs", "doctor"):
+    for verb in ("train", "inspect", "predict", "evaluate", "compare", "verify", "runs", "doctor"):
         main([verb, "--help"])
         shown += capsys.readouterr().out
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-compile"}

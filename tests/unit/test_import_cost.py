@@ -29,7 +29,18 @@ def test_the_help_loads_nothing_heavy(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "inspect", "predict", "evaluate", "verify", "runs", "doctor", "quickstart"]
+    "verb",
+    [
+        "train",
+        "inspect",
+        "predict",
+        "evaluate",
+        "compare",
+        "verify",
+        "runs",
+        "doctor",
+        "quickstart",
+    ],
 )
 def test_the_help_of_a_verb_loads_no_torch(verb: str) -> None:
     program = f"from tinyforge.cli.main import main; assert main([{verb!r}, '--help']) == 0"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyforge.artifacts.report_page import systems
+from tinyforge.artifacts.words import bytes_text, count_text, energy_text, seconds_text
 
 _PIPELINES = {
     "classify": "text-classification",
@@ -20,14 +21,20 @@ _CLASSES = {
     "encoder-decoder": "AutoModelForSeq2SeqLM",
     "decoder": "AutoModelForCausalLM",
 }
+_HUB_METRICS: dict[str, dict[str, Any]] = {
+    f"{average}_f1": {"type": "f1", "args": {"average": average}}
+    for average in ("macro", "micro", "weighted")
+}
+"""What the hub calls a metric, where it has another name for it."""
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def model_card(report: Mapping[str, Any]) -> str:
     """A README for the Hugging Face hub and for whoever finds the folder (Mitchell et al. 2019).
 
-    The licence is left "unknown": it follows from the data and from the model it started from,
-    and that is for the user to say.
+    Everything in it follows from the report. The model's licence is left "unknown": it follows
+    from the data and from the model it started from, and that is for the user to say.
     """
     parts = [
         f"---\n{_front_matter(report)}---",
@@ -36,7 +43,9 @@ def model_card(report: Mapping[str, Any]) -> str:
         "## How good it is\n\n" + _results(report),
         "## How to use it\n\n" + _usage(report),
         "## What it learnt from\n\n" + _data(report),
-        "## Intended use and limits\n\n" + _limits(report),
+        "## Intended use\n\n" + _intended(report),
+        "## Limits\n\n" + _limits(report),
+        "## What it cost\n\n" + _cost(report),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -59,15 +68,18 @@ def _front_matter(report: Mapping[str, Any]) -> str:
         card["base_model"] = name
     if report["evaluation"]:
         metrics = [
-            {"type": metric, "name": report["metrics"][metric]["title"], "value": score["value"]}
+            {**_HUB_METRICS.get(metric, {"type": metric}),
+             "name": report["metrics"][metric]["title"], "value": score["value"]}
             for metric, score in report["evaluation"]["scores"].items()
             if score["value"] is not None
-        ]
+        ]  # fmt: skip
         result = {
             "task": {"type": card["pipeline_tag"]},
-            "dataset": {"type": "private", "name": "held-out rows of the user's data"},
+            "dataset": {
+                "type": "private", "name": "held-out rows of the user's data", "split": "test",
+            },
             "metrics": metrics,
-        }
+        }  # fmt: skip
         card["model-index"] = [{"name": _title(report), "results": [result]}]
     text: str = yaml.safe_dump(card, sort_keys=False, allow_unicode=True)
     return text
@@ -140,10 +152,17 @@ def _data(report: Mapping[str, Any]) -> str:
     data, training = report["data"], report["training"]
     split = data.get("split") or {}
     lines = []
+    names = dict.fromkeys(Path(str(row["source"])).name for row in data.get("files") or ())
+    if names:
+        lines.append(f"- source: {_plain(', '.join(names))}")
     if data.get("read") is not None:
         lines.append(f"- {data['read']:,} rows read, {data.get('rejected', 0):,} rejected")
     if split:
         lines.append("- " + ", ".join(f"{value:,} {name}" for name, value in split.items()))
+    if data.get("fingerprint"):
+        lines.append(f"- SHA-256 of rows and split: `{data['fingerprint']}`")
+    licence = (report["settings"].get("data") or {}).get("licence")
+    lines.append(f"- licence of the rows: {_plain(licence) if licence else 'not given'}")
     lines += [f"- {_plain(str(note))}" for note in data.get("notes") or ()]
     if training.get("steps") is not None:
         lines.append(f"- {training['steps']:,} optimizer steps")
@@ -151,15 +170,75 @@ def _data(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _intended(report: Mapping[str, Any]) -> str:
+    labels = (report["data"].get("labels") or {}).get("train") or {}
+    does = {
+        "classify": "sorts texts like its training rows by label",
+        "text2text": "turns texts like its training rows' inputs into texts like their answers",
+        "instruct": "answers prompts like those in its training rows",
+        "language-model": "continues text like its training rows",
+    }.get(report["task"], "answers texts like its training rows")
+    lines = [f"It {does}."]
+    if labels:
+        some = ", ".join(_plain(label) for label in list(labels)[:20])
+        more = f" and {len(labels) - 20:,} more" if len(labels) > 20 else ""
+        lines.append(f"Its {len(labels):,} labels: {some}{more}.")
+    if report["verdict"]["word"] != "better" and report["evaluation"]:
+        lines.append(
+            "It was not shown to be better than the simple alternatives above; consider those "
+            "first."
+        )
+    return " ".join(lines)
+
+
 def _limits(report: Mapping[str, Any]) -> str:
+    found = report.get("findings") or {}
     lines = [
-        "- Made for text like its training rows; on other text the numbers above do not hold.",
-        "- It repeats what is wrong or one-sided in those rows.",
+        "On text unlike its training rows the numbers above do not hold.",
+        "It repeats what is wrong or one-sided in those rows.",
     ]
-    if report["task"] != "classify":
-        lines.append("- What it writes may be fluent and false; check it before relying on it.")
-    lines += [f"- {_plain(line)}" for line in report["advice"]]
-    return "\n".join(lines)
+    if report["task"] == "classify":
+        if not found.get("out_of_scope"):
+            lines.append("It names a label also where none fits; that was not tested.")
+    else:
+        lines.append("What it writes may be fluent and false; check it before relying on it.")
+    if report["model"].get("max_length"):
+        lines.append(f"Inputs longer than {report['model']['max_length']:,} tokens are cut.")
+    for row in ((found.get("slices") or {}).get("found") or ())[:3]:
+        lines.append(
+            f"Weaker on rows {row['name']}: {row['inside_text']}, against "
+            f"{row['outside_text']} on the others ({row['rows']:,} rows)."
+        )
+    for name in ("out_of_scope", "abstention", "leaks", "label_errors", "forgetting", "gap"):
+        if found.get(name):
+            lines.append(found[name]["sentence"])
+    bias = found.get("bias")
+    lines.append(bias["sentence"] if bias else "Bias between groups of people: not tested.")
+    lines += report["advice"]
+    return "\n".join(f"- {_plain(line)}" for line in dict.fromkeys(lines))
+
+
+def _cost(report: Mapping[str, Any]) -> str:
+    lines = []
+    if report["timings"].get("total") is not None:
+        training = report["timings"].get("training")
+        of_it = f", {seconds_text(training)} of it training" if training is not None else ""
+        lines.append(f"- time: {seconds_text(report['timings']['total'])}{of_it}")
+    energy = report.get("energy")
+    if energy and energy_text(energy):
+        lines.append(f"- energy: {energy_text(energy)}; {_plain(energy['how'])}")
+    machine = report["machine"]
+    if machine.get("system"):
+        gpu = f", {machine['gpu']}" if machine.get("gpu") else ", no GPU"
+        lines.append(
+            f"- machine: {_plain(str(machine['system']))}, {machine.get('threads', '?')} threads"
+            + _plain(gpu)
+        )
+    if report["model"].get("parameters"):
+        size = report["model"].get("disk_bytes")
+        on_disk = f", {bytes_text(size)} on disk" if size else ""
+        lines.append(f"- size: {count_text(report['model']['parameters'])} parameters{on_disk}")
+    return "\n".join(lines) or "Not measured."
 
 
 def _plain(text: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from tinyforge.artifacts.files import write_json, write_text
+from tinyforge.artifacts.html import fill
 from tinyforge.artifacts.model_card import model_card as model_card
 from tinyforge.artifacts.report_page import page_of, systems
 
@@ -28,21 +28,8 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def render(report: Mapping[str, Any]) -> str:
-    """The report as one HTML page that needs nothing else: no script, no network.
-
-    Every value of the report is escaped; a content security policy forbids scripts on top of it.
-    """
-    from jinja2 import Environment
-    from markupsafe import Markup
-
-    page = page_of(report)
-    for name in ("whisker_svg", "loss_svg", "confusion_svg"):
-        page[name] = Markup(page[name])  # plots escape their own texts
-    page["metric_svgs"] = [(title, Markup(chart)) for title, chart in page["metric_svgs"]]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["thousands"] = "{:,}".format
-    source = resources.files("tinyforge.artifacts").joinpath("report.html.jinja")
-    return environment.from_string(source.read_text("utf-8")).render(page)
+    """The report as one HTML page that needs nothing else: no script, no network."""
+    return fill("report.html.jinja", page_of(report))
 
 
 def summary(report: Mapping[str, Any], *, width: int = 100) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from tinyforge.cli.options import AS_JSON, SET, print_json
+from tinyforge.cli.options import AS_JSON, BASELINES, REPORT, SET, print_json
 
 STAGES = ("task", "data", "evaluate", "generate", "model", "train")
 
@@ -12,11 +14,19 @@ STAGES = ("task", "data", "evaluate", "generate", "model", "train")
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--baseline", metavar="M", help="Another model, scored on the same rows.")
+@BASELINES
+@click.option("--prompt", metavar="P", help="A prompt template's name, text or file.")
+@REPORT
 @SET
 @AS_JSON
 def evaluate(
-    model: str, data: str, baseline: str | None, overrides: tuple[str, ...], as_json: bool
+    model: str,
+    data: str,
+    baselines: tuple[str, ...],
+    prompt: str | None,
+    report: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Score MODEL on the rows of DATA, with 95 % intervals.
 
@@ -28,8 +38,13 @@ def evaluate(
 
     from tinyforge.recipes.evaluate import evaluate as recipe
 
-    result = recipe(model, data, settings=settings, baseline=baseline)
+    result = recipe(
+        model, data, settings=settings, baseline=baselines, prompt=prompt,
+        report=None if report is None else Path(report),
+    )  # fmt: skip
     if as_json:
         print_json(result.to_json())
     else:
         click.echo(result.summary())
+        if report is not None:
+            click.echo(f"Report: {report}")

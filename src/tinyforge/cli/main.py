@@ -22,6 +22,7 @@ VERBS = {
     "inspect": "Show what a model would see of your rows.",
     "predict": "Answer texts with a model.",
     "evaluate": "Score a model on rows, with intervals.",
+    "compare": "Say which of several models is better on rows, and what changed.",
     "verify": "Check every file of a run folder against its manifest.",
     "runs": "List the runs below a folder.",
     "doctor": "Explain this machine: what is fast, slow or missing, and what to do.",

@@ -22,6 +22,7 @@ SHORT = {
     "max_minutes": "train.max_minutes",
     "seed": "train.seed",
     "trust_remote_code": "model.trust_remote_code",
+    "learning_curve": "evaluate.learning_curve",
 }
 
 AS_JSON = click.option(
@@ -31,6 +32,11 @@ SET = click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE",
     help="Any setting, for example train.learning_rate=1e-4. May be repeated.",
 )  # fmt: skip
+BASELINES = click.option(
+    "--baseline", "baselines", multiple=True, metavar="M",
+    help="Another model, scored on the same rows. May be repeated.",
+)  # fmt: skip
+REPORT = click.option("--report", metavar="FILE.html", help="Write one page that shows it all.")
 CONFIG = click.option("--config", "config_file", metavar="FILE", help="A YAML file of settings.")
 
 

@@ -17,6 +17,7 @@ from tinyforge.errors import DataError, FolderError, SettingError
 
 if TYPE_CHECKING:
     from tinyforge.config.settings import Settings
+    from tinyforge.inference.prompted import PromptedModel
     from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.predict import Answered
     from tinyforge.recipes.questions import Questions
@@ -31,6 +32,9 @@ ANSWERING = ("model.revision", "model.trust_remote_code")
 @click.option("--input", "source", metavar="FILE", help="Answer each row of a file; - is stdin.")
 @click.option("--output", metavar="FILE", help="Write JSON lines to a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.option(
+    "--prompt", metavar="P", help="A prompt's name, a YAML or JSON file, or 'text with {input}'."
+)
 @click.option("--max-new-tokens", metavar="N", help="Tokens written, at most.")
 @click.option("--temperature", metavar="X", help="0 is greedy; higher is more random.")
 @click.option("--top-k", metavar="N", help="Sample among the likeliest N tokens.")
@@ -48,6 +52,7 @@ def predict(
     source: str | None,
     output: str | None,
     as_json: bool,
+    prompt: str | None,
     stop: tuple[str, ...],
     stream: bool,
     trust_remote_code: bool,
@@ -58,7 +63,8 @@ def predict(
 
     MODEL is a run folder, any Hugging Face folder, or a hub id. FILE may have any format that
     training reads; the input column is found by its name, or named with --set data.input=NAME. Of
-    a plain text file, and of standard input, each line is answered.
+    a plain text file, and of standard input, each line is answered. With --prompt a model that
+    was never trained for the job is asked for it; a folder saved with a prompt needs no --prompt.
 
     Answers are printed one a line, in the order of the inputs; with several, a line break inside
     an answer is printed as \\n. A row that cannot be answered is named on standard error with
@@ -76,7 +82,9 @@ def predict(
 
     from tinyforge.recipes.load import load
 
-    loaded = load(model, trust_remote_code=trust_remote_code, revision=settings.model.revision)
+    loaded = load(
+        model, prompt=prompt, trust_remote_code=trust_remote_code, revision=settings.model.revision
+    )
     if stream:
         _stream(loaded, questions, settings)
         return
@@ -143,7 +151,7 @@ def _settings(
     return settings
 
 
-def _stream(model: TorchModel, questions: Questions, settings: Settings) -> None:
+def _stream(model: TorchModel | PromptedModel, questions: Questions, settings: Settings) -> None:
     from tinyforge.records.rows import Rejected
 
     options = settings.generate.model_dump(exclude_unset=True)

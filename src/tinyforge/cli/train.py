@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tinyforge.cli.options import AS_JSON, CONFIG, SET, chosen, print_json, setting
+from tinyforge.cli.options import AS_JSON, BASELINES, CONFIG, SET, chosen, print_json, setting
 
 
 @click.command()
@@ -23,6 +23,8 @@ from tinyforge.cli.options import AS_JSON, CONFIG, SET, chosen, print_json, sett
 @setting("--max-minutes", "Minutes of training, at most.", "N")
 @setting("--seed", "Seed of split, order, dropout and start.", "N")
 @setting("--trust-remote-code", "Run code that comes with the model.")
+@setting("--learning-curve", "Train also on 1/8 to 1/2 of the rows: would more rows help?")
+@BASELINES
 @CONFIG
 @SET
 @click.option("--resume", is_flag=True, help="Go on with the unfinished run in DIR.")
@@ -32,6 +34,7 @@ from tinyforge.cli.options import AS_JSON, CONFIG, SET, chosen, print_json, sett
 def train(
     data: str,
     output: str,
+    baselines: tuple[str, ...],
     config_file: str | None,
     overrides: tuple[str, ...],
     resume: bool,
@@ -46,7 +49,10 @@ def train(
     """
     from tinyforge.config.load import load_settings
 
-    settings = load_settings(config_file, overrides, chosen(flags))
+    direct = chosen(flags)
+    if baselines:
+        direct["evaluate.baseline_models"] = baselines
+    settings = load_settings(config_file, overrides, direct)
 
     from tinyforge.cli.progress import Progress
     from tinyforge.recipes.train import train as recipe

@@ -121,6 +121,27 @@ NO_EFFECT: tuple[Rule, ...] = (
         lambda settings, here: settings.data.multi_label is False,
         "data.multi_label is false, so a cell is one label",
     ),
+    Rule(
+        ("evaluate.target_accuracy", "evaluate.out_of_scope", "evaluate.label_errors"),
+        _task_is_not("classify"),
+        "only classification has labels",
+    ),
+    Rule(
+        ("evaluate.target_accuracy", "evaluate.out_of_scope", "evaluate.label_errors"),
+        lambda settings, here: here.multi_label is True,
+        "it is for one label a row",
+    ),
+    Rule(
+        ("evaluate.target_accuracy",),
+        _no_validation,
+        "data.validation_share is 0, so there are no rows to choose a threshold on",
+    ),
+    Rule(
+        ("evaluate.training_rows",),
+        lambda settings, here: here.pretrained is not None,
+        "the training rows of this run are known",
+        "Leave it out; it is for tinyforge evaluate",
+    ),
     Rule(("data.prefix",), _task_is("language-model"), "raw text has no input"),
     Rule(("data.system",), _task_is_not("instruct"), "only instruct models read a chat"),
     Rule(

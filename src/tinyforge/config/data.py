@@ -23,6 +23,9 @@ class DataSettings(Stage):
     format: Literal["jsonl", "json", "csv", "tsv", "parquet", "text"] | None = Field(
         None, description="File format, where the file name does not tell it."
     )
+    licence: str | None = Field(
+        None, description="Licence of the rows, for the model card, for example cc-by-4.0."
+    )
     encoding: str | None = Field(
         None, description="Text encoding, where byte-order mark and UTF-8 do not tell it."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from tinyforge.config.base import Stage
@@ -17,7 +19,72 @@ class EvaluateSettings(Stage):
         description="Judge on no more than this many test rows; default: all, and "
         "1,000 where answers are generated.",
     )
+    metrics: tuple[Literal["ter", "sari"], ...] = Field(
+        (),
+        description="Metrics of written answers to measure where the rows do not call for them: "
+        "ter (long texts take long), sari.",
+    )
+    join_references: bool = Field(
+        False,
+        description="Rows with the same input are one row with several references (written "
+        "answers).",
+    )
+    window: int | None = Field(
+        None,
+        ge=2,
+        description="Tokens a decoder reads at once where the likelihood of a long text is "
+        "measured; default: all that the model can read.",
+    )
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="Tokens by which that window moves on: each is measured after at least "
+        "window - stride others; default: half the window.",
+    )
     baselines: bool = Field(True, description="Compare with simple baselines.")
+    baseline_models: tuple[str, ...] = Field(
+        (), description="Other models to compare with, scored on the same rows."
+    )
+    few_shot: int = Field(
+        4,
+        ge=0,
+        description="Training rows that the model before training is shown, the most similar "
+        "ones to each question, as a baseline; 0: no such baseline.",
+    )
+    prompt_rows: int = Field(
+        500,
+        ge=1,
+        description="Test rows, chosen at random, that a prompted baseline is judged on, at most.",
+    )
+    prompt_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="A prompted baseline that would take longer than this is left out, with a "
+        "note.",
+    )
+    target_accuracy: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Accuracy wanted of the answers that are given; chooses, on the validation "
+        "rows, the confidence below which the model should not answer.",
+    )
+    out_of_scope: str | None = Field(
+        None, description="File of rows that no label fits, to see whether the model can tell."
+    )
+    training_rows: str | None = Field(
+        None,
+        description="File of the rows that the model learnt from, to count the judged rows among "
+        "them; default: the run's own, where they are still there.",
+    )
+    label_errors: bool = Field(
+        False,
+        description="Look for wrong labels among the rows (five quick models are trained on them).",
+    )
+    learning_curve: bool = Field(
+        False,
+        description="Train also on 1/8, 1/4 and 1/2 of the rows, to see whether more would help.",
+    )
 
 
 class GenerateSettings(Stage):

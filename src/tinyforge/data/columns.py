@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tinyforge.config.data import DataSettings
-from tinyforge.data import names
+from tinyforge.data import names, references
 from tinyforge.data.names import plain
 from tinyforge.errors import DataError, SettingError
 from tinyforge.registry import suggest
@@ -20,7 +21,8 @@ class Columns:
     Attributes:
         convention: the usual name of this layout, such as ``input/output`` or ``messages``.
         roles: part to column. Parts are input, output, labels, instruction, context, messages,
-            text, chosen, rejected, group and time.
+            text, chosen, rejected, group and time; reference2, reference3, ... where there are
+            further right answers beside the output.
         unused: columns that play no part.
         why: one sentence for the user.
         multi_label: whether a row may carry several labels.
@@ -126,7 +128,14 @@ class _Reading:
             for name, fact in facts.items()
             if name not in taken and (fact.filled >= 0.02 * most or name in self.named)
         }
+        self.families = references.numbered(self.facts)
+        self.more = references.listed(self.facts, settings.output)
+        for name in (*itertools.chain(*self.families.values()), self.more):
+            if name is not None and name not in self.named:
+                del self.facts[name]
         self.by_plain = {plain(name): name for name in reversed(self.facts)}
+        for name in self.families:
+            self.by_plain.setdefault(plain(name).rstrip("_0123456789"), name)
 
     @property
     def named(self) -> tuple[str | None, str | None]:
@@ -173,6 +182,9 @@ class _Reading:
         if output and multi:
             roles["labels"] = roles.pop("output")
             why += "; a row may carry several labels"
+        elif further := references.reference_roles(output, self.families, self.more):
+            roles |= further
+            why += f"; also right: {', '.join(further.values())}"
         roles |= self.extra
         unused = tuple(name for name in self.all if name not in roles.values())
         if unused:
@@ -293,9 +305,11 @@ class _Reading:
 
     def _text_and_labels(self) -> Columns | None:
         """A text column and one answer or label column, both known by name."""
-        outputs = [n for n in self.facts if plain(n) in (*names.ANSWERS, *names.LABELS)]
+        answers = {*names.ANSWERS, *names.LABELS}
+        outputs = [n for n in self.facts if plain(n) in answers or n in self.families]
         outputs = [n for n in outputs if n != self.settings.input and self._learnable(n)]
         preferred = [n for n in outputs if plain(n) in ("label", "labels", *names.ANSWERS)]
+        preferred = preferred or [n for n in outputs if n in self.families]
         source = self.settings.input or self._first(names.TEXTS, without=outputs)
         if not source or not outputs:
             return None

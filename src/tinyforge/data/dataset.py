@@ -304,6 +304,6 @@ def _fingerprint(
     digest = intake.digest.copy()
     for part in PARTS:
         digest.update(np.ascontiguousarray(getattr(split, part)).tobytes() + b"|")
-    settings_text = settings.model_dump_json(exclude={"validation", "test"})
+    settings_text = settings.model_dump_json(exclude={"validation", "test", "licence"})
     digest.update(f"{report.task} {seed} {report.columns['roles']} {settings_text}".encode())
     return digest.hexdigest()

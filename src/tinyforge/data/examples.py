@@ -103,7 +103,9 @@ def _maker(
 
     def text2text(fields: Mapping[str, Any]) -> dict[str, Any]:
         if "messages" not in roles:
-            return {"input": _input(fields, roles), "output": _output(fields, roles, need_output)}
+            output = _output(fields, roles, need_output)
+            further = references_of(fields, roles, output)
+            return {"input": _input(fields, roles), "output": output, "references": further}
         chat = _chat(fields, roles, settings, need_output)
         before = [m for m in chat["messages"] if m.role != "system"]
         before = before[:-1] if chat["output"] is not None else before
@@ -111,6 +113,7 @@ def _maker(
         return {
             "input": "\n".join(lines) if len(before) > 1 else before[0].content,
             "output": chat["output"],
+            "references": chat["references"],
         }
 
     return text2text
@@ -200,6 +203,35 @@ def _output(fields: Mapping[str, Any], roles: Mapping[str, str], need: bool) -> 
     return text_of({column: value}, column, empty="empty output")
 
 
+def references_of(
+    fields: Mapping[str, Any], roles: Mapping[str, str], output: str | None
+) -> tuple[str, ...]:
+    """All right answers of a row, ``output`` first; nothing where there is but one.
+
+    Further ones come from a list in the output's column, and from the columns of references.
+    Those that are no text are passed over.
+    """
+    if output is None:
+        return ()
+    found = [output]
+    for part, column in roles.items():
+        if part != "output" and not part.startswith("reference"):
+            continue
+        value = fields.get(column)
+        if isinstance(value, Mapping):
+            value = value.get("text")
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            try:
+                found.append(_optional({column: one}, column))
+            except BadRow:
+                continue
+    different: dict[str, str] = {}
+    for text in found:
+        if text.strip():
+            different.setdefault(text.strip(), text)
+    return tuple(different.values()) if len(different) > 1 else ()
+
+
 def _label_text(value: Any, column: str) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -279,6 +311,7 @@ def _chat(
         "input": asked[-1],
         "output": messages[-1].content if answered else None,
         "messages": messages,
+        "references": references_of(fields, roles, messages[-1].content) if answered else (),
     }
 
 

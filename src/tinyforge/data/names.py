@@ -12,7 +12,8 @@ TEXTS = (
 
 ANSWERS = (
     "output", "outputs", "target", "targets", "tgt", "response", "completion", "answer",
-    "summary", "highlights", "translation", "ref", "reference", "reply", "paraphrase",
+    "summary", "highlights", "translation", "ref", "reference", "refs", "references", "reply",
+    "paraphrase",
 )  # fmt: skip
 """Free text to learn."""
 

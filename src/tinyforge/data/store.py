@@ -116,7 +116,7 @@ class ExampleStore(Sequence[Example]):
         return [self[int(index)] for index in indices]
 
     def _decode(self, data: bytes) -> Example:
-        given, output, labels, messages, group, time, file, line = orjson.loads(data)
+        given, output, labels, messages, group, time, file, line, *more = orjson.loads(data)
         return Example(
             input=given,
             output=output,
@@ -125,6 +125,7 @@ class ExampleStore(Sequence[Example]):
             group=group,
             time=time,
             source=Source(self.files[file], line),
+            references=tuple(more[0]) if more else (),
         )
 
 
@@ -140,12 +141,13 @@ class StoreWriter:
         source = example.source
         file = self._files.setdefault(source.file, len(self._files))
         messages = [(m.role, m.content) for m in example.messages]
-        data = orjson.dumps(
-            [
-                example.input, example.output, example.labels, messages,
-                example.group, example.time, file, source.line,
-            ]
-        )  # fmt: skip
+        parts = [
+            example.input, example.output, example.labels, messages,
+            example.group, example.time, file, source.line,
+        ]  # fmt: skip
+        if example.references:
+            parts.append(example.references)
+        data = orjson.dumps(parts)
         self._writer.append(data)
         return data
 

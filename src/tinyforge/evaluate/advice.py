@@ -19,41 +19,85 @@ def advise(
     model: Mapping[str, Any],
     data: Mapping[str, Any],
     training: Mapping[str, Any],
+    findings: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Next steps, the most useful first; whole sentences."""
+    """Next steps, the most useful first; whole sentences.
+
+    What makes the score itself doubtful comes first, then what settles the verdict, then what
+    makes the model better, then what to know before it is used.
+
+    Args:
+        findings: as ``Findings.to_json`` gives them.
+    """
     if evaluation is None:
         return ["Keep some rows for the test: --set data.test_share=0.1, or --test FILE."]
-    found = _about_rows(evaluation, verdict)
-    found += _about_training(training)
+    found = dict(findings or {})
+    said = _about_leaks(found) + _about_rows(evaluation, verdict, found)
+    said += _about_wrong_labels(found) + _about_training(training) + _about_more_rows(found)
     if verdict.word != "better":
-        found += _about_method(verdict, model)
-    return found + _about_labels(evaluation)
+        said += _about_method(verdict, model)
+    return said + _about_slices(found) + _about_labels(evaluation) + _about_use(evaluation, found)
 
 
-def _about_rows(evaluation: Evaluation, verdict: Verdict) -> list[str]:
+def _about_leaks(findings: Mapping[str, Any]) -> list[str]:
+    leaks = findings.get("leaks")
+    if not leaks or not leaks["exact"] + leaks["near"] or leaks["all"] is None:
+        return []
+    left = leaks["without"]
+    margin = METRICS[leaks["metric"]].margin
+    if left is not None and abs(left["value"] - leaks["all"]["value"]) <= margin:
+        return []
+    return [f"{leaks['sentence']} Take that number, or test on rows the model has not seen."]
+
+
+def _about_rows(evaluation: Evaluation, verdict: Verdict, findings: Mapping[str, Any]) -> list[str]:
     groups = evaluation.sample.groups
     if verdict.word != "cannot tell":
         return []
     if groups < FEWEST_GROUPS:
         return [f"Test on at least {FEWEST_GROUPS} rows; a few hundred make a verdict firm."]
-    if verdict.difference is None or verdict.low is None or verdict.high is None:
+    power = findings.get("power")
+    return [power["sentence"]] if power else []
+
+
+def _about_wrong_labels(findings: Mapping[str, Any]) -> list[str]:
+    errors = findings.get("label_errors")
+    if not errors or not errors["suspected"]:
         return []
-    if verdict.difference <= 0 or verdict.low > 0:
-        return []
-    half = (verdict.high - verdict.low) / 2
-    needed = int(groups * (half / verdict.difference) ** 2 * 1.2) + 1
-    if needed > 100 * groups:
-        return ["The difference is too small to be shown with any likely number of test rows."]
     return [
-        f"A difference of this size would show on about {_round(needed):,} test rows; there were "
-        f"{groups:,}."
+        f"{errors['suspected']:,} of {errors['rows']:,} labels look wrong to a model that has not "
+        "seen the row: look through them (label_errors.jsonl), the surest first."
     ]
 
 
-def _round(number: int) -> int:
-    """To two digits, upwards."""
-    step: int = 10 ** max(len(str(number)) - 2, 0)
-    return -(-number // step) * step
+def _about_more_rows(findings: Mapping[str, Any]) -> list[str]:
+    curve = findings.get("learning_curve")
+    return [curve["sentence"]] if curve else []
+
+
+def _about_slices(findings: Mapping[str, Any]) -> list[str]:
+    slices = findings.get("slices")
+    return [
+        f"Rows {worst['name']} do worst: {worst['inside_text']} on {worst['rows']:,} rows against "
+        f"{worst['outside_text']} elsewhere. Training rows of that kind would help there."
+        for worst in (slices["found"][:1] if slices else [])
+    ]
+
+
+def _about_use(evaluation: Evaluation, findings: Mapping[str, Any]) -> list[str]:
+    found = []
+    error = evaluation.scores.get("ece")
+    if error is not None and error.low > 0.1:
+        found.append(
+            f"{METRICS['ece'].title} is {error.value:.2f}: the confidences are not to be taken "
+            "as probabilities."
+        )
+    forgetting, gap = findings.get("forgetting"), findings.get("gap")
+    if forgetting and forgetting["forgot"]:
+        found.append(forgetting["sentence"])
+    if gap and gap["large"]:
+        found.append(gap["sentence"])
+    return found
 
 
 def _about_training(training: Mapping[str, Any]) -> list[str]:
@@ -103,10 +147,4 @@ def _about_labels(evaluation: Evaluation) -> list[str]:
                     f"{true!r} is answered with {answered!r} most often ({rows:,} rows): see "
                     "whether the two are told apart in the training rows."
                 )
-    error = evaluation.scores.get("ece")
-    if error is not None and error.low > 0.1:
-        found.append(
-            f"{METRICS['ece'].title} is {error.value:.2f}: the confidences are not to be taken "
-            "as probabilities."
-        )
     return found

@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from tinyforge.config.evaluate import EvaluateSettings
 from tinyforge.evaluate.byte_model import ByteNgram
 from tinyforge.evaluate.evaluation import Evaluation
+from tinyforge.evaluate.naive_bayes import CharacterNaiveBayes
+from tinyforge.evaluate.prompted_baselines import TITLES as PROMPTED
 from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.text_features import (
     LogisticRegressionOnWords,
     NearestExample,
-    TextFeatures,
     answer_of,
     commonest,
-    question,
 )
 from tinyforge.inference.base import Predictor
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
+from tinyforge.text.features import SimilarExamples, TextFeatures, question
 
 log = logging.getLogger("tinyforge")
 
@@ -37,12 +38,21 @@ MOST_CHARACTERS = 30_000_000
 TITLES = {
     "majority": "the most frequent answer",
     "tfidf_logistic_regression": LogisticRegressionOnWords.title,
+    "naive_bayes": CharacterNaiveBayes.title,
     "nearest_example": NearestExample.title,
     "copy_input": "copy of the input",
     "byte_ngram": ByteNgram.title,
     "untuned_model": "the model before training",
+    **PROMPTED,
 }
 """Every baseline's name and what people call it."""
+
+
+LEARNERS: dict[str, type[LogisticRegressionOnWords | CharacterNaiveBayes]] = {
+    "tfidf_logistic_regression": LogisticRegressionOnWords,
+    "naive_bayes": CharacterNaiveBayes,
+}
+"""What learns to classify."""
 
 
 class Baseline(Predictor, Protocol):
@@ -51,16 +61,28 @@ class Baseline(Predictor, Protocol):
     Attributes:
         fit_seconds: what it took to make.
         note: what a reader should know, or nothing.
+        parameters: numbers that it learnt; None where it keeps rows.
+        size_bytes: its size in memory.
     """
 
-    fit_seconds: float
     note: str
+
+    @property
+    def fit_seconds(self) -> float: ...
+
+    @property
+    def parameters(self) -> int | None: ...
+
+    @property
+    def size_bytes(self) -> int: ...
 
 
 class Majority:
     """Always the same answer: the one that most training rows have."""
 
     note = ""
+    parameters = 0
+    size_bytes = 0
 
     def __init__(self, answer: Prediction) -> None:
         self._answer = answer
@@ -74,6 +96,8 @@ class CopyInput:
     """The input as the answer."""
 
     note = ""
+    parameters = 0
+    size_bytes = 0
     fit_seconds = 0.0
 
     def predict_examples(self, examples: Sequence[Example]) -> list[Prediction]:
@@ -164,10 +188,12 @@ def _from_rows(
     features = TextFeatures(texts)
     found: dict[str, Baseline] = {"majority": Majority(majority)}
     if task == "classify":
-        found["tfidf_logistic_regression"] = LogisticRegressionOnWords(
-            features, [answer.labels for answer in answers], multi_label=multi_label, seed=seed
-        )
-    found["nearest_example"] = NearestExample(features, train, np.array(kept), majority)
+        labels = [answer.labels for answer in answers]
+        for name, kind in LEARNERS.items():
+            found[name] = kind(features, labels, multi_label=multi_label, seed=seed)
+    features.forget_counts()
+    similar = SimilarExamples(train, np.array(kept), features)
+    found["nearest_example"] = NearestExample(similar, majority)
     for baseline in found.values():
         baseline.note = "; ".join(filter(None, (baseline.note, note)))
     return dict(found)

@@ -61,6 +61,12 @@ class ByteNgram:
                 break
         codes = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
         self._levels = [_count(codes, length) for length in range(ORDER)]
+        self.parameters = sum(len(level.counts) for level in self._levels)
+        self.size_bytes = sum(
+            array.nbytes
+            for level in self._levels
+            for array in (level.grams, level.counts, level.contexts, level.totals, level.kinds)
+        )
         self.fit_seconds = time.monotonic() - started
         self.note = (
             f"trained on the first {TRAINING_BYTES:,} bytes" if size >= TRAINING_BYTES else ""
@@ -80,8 +86,8 @@ class ByteNgram:
         ends = np.cumsum(lengths)
         rows = np.split(-np.log(probabilities), ends[:-1])
         return [
-            Likelihood(float(row.sum()), 0, length)
-            for row, length in zip(rows, lengths, strict=True)
+            Likelihood(float(row.sum()), 0, length, len(example.output or ""))
+            for row, length, example in zip(rows, lengths, examples, strict=True)
         ]
 
     def _probabilities(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinyforge.metrics import Primary
+from tinyforge.metrics.calibration import ReliabilityBin
 from tinyforge.metrics.classification import Confusion, LabelRow
-from tinyforge.metrics.tally import Floats, Tally
+from tinyforge.metrics.tally import Floats, RowMetric, Tally
 from tinyforge.records.predictions import Prediction
 from tinyforge.records.scores import Score
 
@@ -53,22 +58,44 @@ class Sample:
 class Evaluation:
     """How good a predictor is on some rows.
 
+    The arrays by row, and the tallies, lie in temporary files where there are many rows; they
+    are read-only, and the files are gone with the arrays.
+
     Attributes:
         name: what was judged, for people.
         primary: the headline metric.
         scores: metric name -> value with its 95 % interval; the headline is first.
         sample: which rows.
-        predictions: one a row, in order, without the texts and scores that the caller has anyway.
+        rows: number of each judged row in the examples that were given, ascending, shape (n,).
+        keys: a hash of each row's place in its file and its expected answer; equal in every
+            evaluation of the row.
+        groups: independent group of each judged row, numbered from 0 in order of appearance.
+        quality: how good each answer is, higher is better. One label: 1 right, 0 wrong. Label
+            sets: F1 of the two sets. Written answers: 1 where exact, else chrF / 100, at most
+            0.999; with several references the best. Raw text: minus bits per byte.
+        confidences: the answers' confidence, float32; None where one of them has none.
+        labels: every label that counts, sorted; empty where there are none.
+        probabilities: float32, shape (n, labels), in the order of ``labels``; None where the
+            predictor does not give every label a score, or where there are too many of them
+            (then a note says so).
+        predictions: one a row, in order, made when asked for; without the texts and scores that
+            the caller has anyway. Empty for raw text.
         label_table: precision, recall and F1 by label; empty where there are no labels.
         confusion: None where a row may carry several labels, or none at all.
+        reliability: confidence against accuracy, by bins of confidence; empty where some
+            answer has no confidence. Label sets: each label's probability against how often it
+            holds.
         mistakes: the worst answers, the worst first.
-        signatures: how others can repeat BLEU and chrF.
+        signatures: how others can repeat BLEU, chrF and TER.
         notes: what a reader should know about the rows.
         model: the weights' hash, as the predictions name it.
         seconds: time spent on answering.
         fit_seconds: time spent on training, where that belongs to the predictor (a baseline).
-        tally: the headline metric's per-row statistics, rows of a group joined.
+        tallies: every metric's per-row statistics, rows of a group joined.
+        row_tally: the headline metric's statistics, one a row; None where it was not measured.
         resampled: every metric on every resample, shape (draws,).
+        parameters: numbers that were learnt; None where that cannot be said.
+        size_bytes: the predictor's size in memory; None where that is not known.
     """
 
     name: str
@@ -77,19 +104,41 @@ class Evaluation:
     primary: Primary
     scores: dict[str, Score]
     sample: Sample
-    predictions: list[Prediction] = field(repr=False)
+    rows: NDArray[np.int64] = field(repr=False)
+    keys: NDArray[np.int64] = field(repr=False)
+    groups: NDArray[np.int64] = field(repr=False)
+    quality: NDArray[np.float64] = field(repr=False)
+    confidences: NDArray[np.float32] | None = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
+    probabilities: NDArray[np.float32] | None = field(repr=False)
+    predictions: Sequence[Prediction] = field(repr=False)
     label_table: list[LabelRow] = field(repr=False)
     confusion: Confusion | None = field(repr=False)
+    reliability: list[ReliabilityBin] = field(repr=False)
     mistakes: list[Mistake] = field(repr=False)
     signatures: dict[str, str]
     notes: list[str]
     model: str
     seconds: float
     fit_seconds: float
-    tally: Tally | None = field(repr=False)
+    tallies: dict[str, RowMetric] = field(repr=False)
+    row_tally: Tally | None = field(repr=False)
     resampled: dict[str, Floats] = field(repr=False)
+    parameters: int | None = None
+    size_bytes: int | None = None
+
+    @property
+    def seconds_per_1000_rows(self) -> float:
+        """Time spent on answering 1,000 rows."""
+        return 1_000 * self.seconds / max(self.sample.rows, 1)
 
     @property
     def headline(self) -> Score | None:
         """The primary metric's score; None where this predictor cannot be measured by it."""
         return self.scores.get(self.primary.name)
+
+    @property
+    def tally(self) -> Tally | None:
+        """The primary metric's statistics, rows of a group joined; None where not measured."""
+        found = self.tallies.get(self.primary.name)
+        return found if isinstance(found, Tally) else None

@@ -37,6 +37,8 @@ def build_report(
     verdict: Verdict,
     timings: Mapping[str, float],
     machine: Mapping[str, Any],
+    findings: Mapping[str, Any] | None = None,
+    energy: Mapping[str, Any] | None = None,
     reasons: Sequence[str] = (),
     command: str = "",
 ) -> dict[str, Any]:
@@ -51,6 +53,8 @@ def build_report(
         evaluation: None where there were no test rows.
         timings: seconds by stage; ``total`` is the whole run.
         machine: processor, threads, versions.
+        findings: where the model fails and how sure the judgement is, as ``findings`` says it.
+        energy: electricity used: ``joules``, ``watt_hours``, ``measured`` and ``how``.
         reasons: why every open choice was made as it was.
         command: how to run it again.
     """
@@ -60,19 +64,20 @@ def build_report(
         "output_dir": output_dir,
         "task": task,
         "verdict": dataclasses.asdict(verdict) | {"texts": _difference_texts(verdict)},
-        "advice": advise(evaluation, verdict, model=model, data=data, training=training),
-        "metrics": _metrics(evaluation, baselines),
+        "advice": advise(
+            evaluation, verdict, model=model, data=data, training=training, findings=findings
+        ),
+        "metrics": metrics_of([evaluation, *baselines.values()]),
         "evaluation": None if evaluation is None else describe(evaluation),
-        "baselines": {
-            name: {"title": TITLES.get(name, name)} | _scored(other)
-            for name, other in baselines.items()
-        },
+        "baselines": {name: _baseline(name, other) for name, other in baselines.items()},
+        "findings": dict(findings or {}),
         "model": dict(model),
         "data": dict(data),
         "training": dict(training),
         "settings": dict(settings),
         "reasons": list(reasons),
         "timings": dict(timings),
+        "energy": None if energy is None else dict(energy),
         "machine": dict(machine),
         "command": command,
     }
@@ -93,6 +98,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "model": evaluation.model,
         "signatures": evaluation.signatures,
         "labels": [dataclasses.asdict(row) for row in evaluation.label_table],
+        "reliability": [dataclasses.asdict(group) for group in evaluation.reliability],
         "confusion": None
         if confusion is None or len(confusion.labels) > _MATRIX_LABELS
         else {"labels": confusion.labels, "counts": confusion.counts.tolist()},
@@ -125,14 +131,10 @@ def to_plain(value: Any) -> Any:
     return to_plain(str(value))
 
 
-def _metrics(
-    evaluation: Evaluation | None, baselines: Mapping[str, Evaluation]
-) -> dict[str, dict[str, Any]]:
+def metrics_of(evaluations: Sequence[Evaluation | None]) -> dict[str, dict[str, Any]]:
+    """What each metric in some evaluations is, in the order in which they come."""
     names = dict.fromkeys(
-        name
-        for scored in (evaluation, *baselines.values())
-        if scored is not None
-        for name in scored.scores
+        name for scored in evaluations if scored is not None for name in scored.scores
     )
     return {
         name: {
@@ -140,9 +142,14 @@ def _metrics(
             "definition": METRICS[name].definition,
             "higher_is_better": METRICS[name].higher_is_better,
             "scale": METRICS[name].scale,
+            "unit": "points" if METRICS[name].proportion or METRICS[name].scale == "points" else "",
         }
         for name in names
     }
+
+
+def _baseline(name: str, evaluation: Evaluation) -> dict[str, Any]:
+    return {"title": TITLES.get(name, name)} | _scored(evaluation)
 
 
 def _scored(evaluation: Evaluation) -> dict[str, Any]:
@@ -152,6 +159,9 @@ def _scored(evaluation: Evaluation) -> dict[str, Any]:
         "notes": evaluation.notes,
         "seconds": evaluation.seconds,
         "fit_seconds": evaluation.fit_seconds,
+        "seconds_per_1000_rows": evaluation.seconds_per_1000_rows,
+        "parameters": evaluation.parameters,
+        "size_bytes": evaluation.size_bytes,
     }
 
 

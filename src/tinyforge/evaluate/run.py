@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,39 +14,49 @@ from numpy.typing import NDArray
 
 from tinyforge.config.evaluate import EvaluateSettings
 from tinyforge.errors import DataError, ModelError
-from tinyforge.evaluate.evaluation import Evaluation, Mistake, Sample
-from tinyforge.evaluate.scoring import Scoring, interval, score_answers, score_labels, score_text
+from tinyforge.evaluate.evaluation import Evaluation, Sample
+from tinyforge.evaluate.fitting import check_fit
+from tinyforge.evaluate.joined import JoinedReferences
+from tinyforge.evaluate.keeping import KeptPredictions, Places, Worst
+from tinyforge.evaluate.scoring import (
+    AnswerScorer,
+    LabelScorer,
+    Part,
+    Scorer,
+    Scoring,
+    TextScorer,
+    interval,
+)
 from tinyforge.inference.base import Predictor
-from tinyforge.metrics.tally import bootstrap
+from tinyforge.metrics import Primary
+from tinyforge.metrics.spill import Column
+from tinyforge.metrics.tally import RowMetric, Tally, bootstrap
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Likelihood, Prediction
+from tinyforge.records.predictions import Likelihood
 
 GENERATING = ("text2text", "instruct")
 GENERATED_ROWS = 1_000
 """Answers generated for a judgement, at most, where the user sets no number."""
 
 _CHUNK = 256
-_EXCERPT = 1_000
+
+Measure = Callable[[Sequence[Example]], list[Likelihood]]
 
 
 @dataclass
-class Answers:
-    """What is kept of the rows while a predictor goes through them.
+class Kept:
+    """What is kept of the rows while a predictor goes through them: a few numbers a row, on disk.
 
     Attributes:
-        gold: the expected label, labels (sorted) or text.
-        inputs: the first inputs, to choose a headline metric by.
-        groups: the independent group of each row, numbered from 0.
+        quality, confidences: a number a row; see ``Evaluation``.
+        seconds: time spent on answering.
     """
 
-    indices: list[int] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    gold: list[Any] = field(default_factory=list)
-    inputs: list[str] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
-    predictions: list[Prediction] = field(default_factory=list)
-    likelihoods: list[Likelihood] = field(default_factory=list)
-    without_gold: int = 0
+    worst: Worst
+    places: Places = field(default_factory=Places)
+    predictions: KeptPredictions = field(default_factory=KeptPredictions)
+    quality: Column = field(default_factory=lambda: Column(np.float64))
+    confidences: Column = field(default_factory=lambda: Column(np.float32))
     seconds: float = 0.0
 
 
@@ -59,53 +70,96 @@ def evaluate(
     settings: EvaluateSettings,
     seed: int = 0,
     name: str = "this model",
+    primary: Primary | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a predictor on examples, with a 95 % bootstrap interval for every metric.
 
-    Rows are answered in chunks and forgotten; what stays is one prediction and a few numbers a
-    row. Rows of one ``group``, and rows with the same input, are resampled together, since they
-    are not independent. A predictor with a method ``log_likelihoods(examples)`` is also measured
-    by perplexity and bits per byte where it writes text.
+    Rows are answered in chunks and forgotten; what stays of them lies in temporary files, so that
+    memory does not grow with their number. Rows of one ``group``, and rows with the same input,
+    are resampled together, since they are not independent. A predictor with a method
+    ``log_likelihoods(examples)`` is also measured by perplexity and bits per byte where it writes
+    text.
 
     Args:
         examples: anything with a length and indices, for example rows on disk.
         labels: all labels of the training rows; by default the predictor's own. Comparable
             evaluations need the same ones.
         seed: of the choice of rows and of the resamples.
+        primary: the headline metric; by default chosen by the rows. On some of the rows that
+            another evaluation is of, it has to be that one's.
         progress: called with (rows done, rows in all).
 
     Raises:
-        DataError: there is no row, no row has an answer to compare with, or none of the labels
-            was seen in training.
+        DataError: there is no row, no row has an answer to compare with, none of the labels was
+            seen in training, or the rows are made for another task.
         ModelError: raw text is to be judged by a predictor that gives no likelihoods.
     """
-    measure = getattr(predictor, "log_likelihoods", None)
-    if task == "language-model" and measure is None:
-        raise ModelError(
-            "this model cannot tell how likely a text is", value=name,
-            fix="Judge raw text with a decoder model",
-        )  # fmt: skip
+    measure = _measure(predictor, task, settings, name)
+    given = len(examples)
+    if settings.join_references and task in GENERATING:
+        examples = JoinedReferences(examples)
     rows = _choose_rows(len(examples), task, settings, seed)
-    answers = _answer(
-        predictor, examples, rows, task, multi_label, measure if task != "classify" else None,
-        progress,
-    )  # fmt: skip
-    if not answers.gold:
-        raise DataError(
-            "no row has an answer to compare with", value=f"{answers.without_gold} rows",
-            fix="Name the column that holds the answers with --set data.output=COLUMN",
-        )  # fmt: skip
     known = tuple(labels) or tuple(getattr(predictor, "labels", ()))
+    scorer = _scorer(task, known, multi_label, len(rows), settings)
+    kept = Kept(Worst(raw=task == "language-model"))
+    for start in range(0, len(rows), _CHUNK):
+        chunk = _next(examples, rows[start : start + _CHUNK], task, multi_label, kept.places)
+        if chunk and kept.places.count == len(chunk):
+            check_fit(chunk, examples, task, known, multi_label, name)
+        if chunk:
+            _answer(predictor, chunk, task, measure, scorer, kept)
+        if progress is not None:
+            progress(min(start + _CHUNK, len(rows)), len(rows))
+    if not kept.places.count:
+        raise _no_answers(kept.places)
+    scoring = scorer.close()
+    if primary is not None:
+        scoring = replace(scoring, primary=primary)
+    made = _finish(scoring, kept, given, len(examples), settings, seed)
+    made["model"] = made["model"] or str(getattr(predictor, "hash", ""))
+    return Evaluation(
+        name=name, task=task, multi_label=multi_label,
+        fit_seconds=float(getattr(predictor, "fit_seconds", 0.0)),
+        parameters=getattr(predictor, "parameters", None),
+        size_bytes=getattr(predictor, "size_bytes", None), **made,
+    )  # fmt: skip
+
+
+def _no_answers(places: Places) -> DataError:
+    return DataError(
+        "no row has an answer to compare with", value=f"{places.without_gold} rows",
+        fix="Name the column that holds the answers with --set data.output=COLUMN",
+    )  # fmt: skip
+
+
+def _scorer(
+    task: str, known: Sequence[str], multi_label: bool, rows: int, settings: EvaluateSettings
+) -> Scorer:
     if task == "classify":
-        scoring = score_labels(answers.gold, answers.predictions, known, multi_label)
-    elif task == "language-model":
-        scoring = score_text(answers.likelihoods)
-    else:
-        scoring = score_answers(
-            answers.gold, answers.predictions, answers.inputs, answers.likelihoods
-        )
-    return _finish(scoring, answers, examples, task, multi_label, settings, seed, name, predictor)
+        return LabelScorer(known, multi_label=multi_label, rows=rows)
+    return TextScorer() if task == "language-model" else AnswerScorer(task, settings)
+
+
+def _measure(
+    predictor: Predictor, task: str, settings: EvaluateSettings, name: str
+) -> Measure | None:
+    """How to ask the predictor for likelihoods; None where that makes no sense."""
+    measure: Measure | None = getattr(predictor, "log_likelihoods", None)
+    if task == "classify":
+        return None
+    if measure is None:
+        if task == "language-model":
+            raise ModelError(
+                "this model cannot tell how likely a text is", value=name,
+                fix="Judge raw text with a decoder model",
+            )  # fmt: skip
+        return None
+    chosen = {"window": settings.window, "stride": settings.stride}
+    chosen = {key: value for key, value in chosen.items() if value is not None}
+    if chosen and "window" in inspect.signature(measure).parameters:
+        return partial(measure, **chosen)
+    return measure
 
 
 def _choose_rows(count: int, task: str, settings: EvaluateSettings, seed: int) -> NDArray[np.int64]:
@@ -118,149 +172,134 @@ def _choose_rows(count: int, task: str, settings: EvaluateSettings, seed: int) -
     return np.sort(chosen).astype(np.int64)
 
 
-def _answer(
-    predictor: Predictor,
+def _next(
     examples: Sequence[Example],
     rows: NDArray[np.int64],
     task: str,
     multi_label: bool,
-    measure: Callable[[Sequence[Example]], list[Likelihood]] | None,
-    progress: Callable[[int, int], None] | None,
-) -> Answers:
-    answers = Answers()
-    places: dict[object, int] = {}
-    for start in range(0, len(rows), _CHUNK):
-        chunk: list[Example] = []
-        for index in rows[start : start + _CHUNK]:
-            example = examples[int(index)]
-            gold = _gold(example, multi_label)
-            if gold is None:
-                answers.without_gold += 1
-                continue
-            chunk.append(example)
-            answers.indices.append(int(index))
-            answers.sources.append(str(example.source))
-            answers.gold.append(gold)
-            answers.groups.append(places.setdefault(_group(example, index), len(places)))
-            if len(answers.inputs) < 2 * GENERATED_ROWS:
-                answers.inputs.append(example.input)
-        if not chunk:
+    places: Places,
+) -> list[tuple[Example, tuple[str, ...]]]:
+    """The rows that have an answer, each with it."""
+    chunk = []
+    for index in rows.tolist():
+        example = examples[index]
+        gold = gold_of(example, task, multi_label)
+        if gold is None:
+            places.without_gold += 1
             continue
-        started = time.monotonic()
-        if task != "language-model":
-            answers.predictions += [_light(p) for p in predictor.predict_examples(chunk)]
-        if measure is not None:
-            answers.likelihoods += measure(chunk)
-        answers.seconds += time.monotonic() - started
-        if progress is not None:
-            progress(min(start + _CHUNK, len(rows)), len(rows))
-    return answers
+        number = examples.row(index) if isinstance(examples, JoinedReferences) else index
+        places.add(number, example, gold)
+        chunk.append((example, gold))
+    return chunk
 
 
-def _gold(example: Example, multi_label: bool) -> str | tuple[str, ...] | None:
-    if not multi_label:
-        return example.output
-    if example.labels is not None:
-        return tuple(sorted(set(example.labels)))
+def gold_of(example: Example, task: str, multi_label: bool = False) -> tuple[str, ...] | None:
+    """What the answer is compared with: a label, a set of labels, or texts; None: nothing."""
+    if multi_label:
+        if example.labels is not None:
+            return tuple(sorted(set(example.labels)))
+        return None if example.output is None else (example.output,)
+    if task in GENERATING and example.references:
+        return example.references
     return None if example.output is None else (example.output,)
 
 
-def _group(example: Example, index: np.int64) -> object:
-    """Rows with an equal key are not independent of each other."""
-    if example.group is not None:
-        return "group", example.group
-    asked = (example.messages[:-1], example.input)
-    return hash(asked) if any(asked) else (int(index),)
-
-
-def _light(prediction: Prediction) -> Prediction:
-    return replace(prediction, scores={}, input="")
+def _answer(
+    predictor: Predictor,
+    chunk: Sequence[tuple[Example, tuple[str, ...]]],
+    task: str,
+    measure: Measure | None,
+    scorer: Scorer,
+    kept: Kept,
+) -> None:
+    """Ask for some answers, score them and keep what is needed of them."""
+    examples, gold = [example for example, _ in chunk], [texts for _, texts in chunk]
+    started = time.monotonic()
+    predictions = [] if task == "language-model" else predictor.predict_examples(examples)
+    likelihoods = measure(examples) if measure is not None else []
+    kept.seconds += time.monotonic() - started
+    quality = scorer.add(Part(examples, gold, predictions, likelihoods))
+    kept.worst.offer(kept.places.count - len(chunk), examples, quality, predictions)
+    kept.predictions.extend(predictions)
+    kept.quality.extend(quality)
+    kept.confidences.extend([np.nan if p.confidence is None else p.confidence for p in predictions])
 
 
 def _finish(
-    scoring: Scoring,
-    answers: Answers,
-    examples: Sequence[Example],
-    task: str,
-    multi_label: bool,
-    settings: EvaluateSettings,
-    seed: int,
-    name: str,
-    predictor: Predictor,
-) -> Evaluation:
-    groups = np.array(answers.groups)
+    scoring: Scoring, kept: Kept, given: int, units: int, settings: EvaluateSettings, seed: int
+) -> dict[str, Any]:
+    """Intervals, and everything that an ``Evaluation`` tells of the rows."""
+    rows, keys, groups = kept.places.close()
     count = int(groups.max()) + 1
+    tallies = group_all(scoring.tallies, groups)
+    resampled = bootstrap(tallies, samples=settings.bootstrap_samples, seed=seed)
+    headline = scoring.primary.name
+    order = sorted(tallies, key=lambda metric: metric != headline)
+    kept.predictions.close()
+    confidences = kept.confidences.close()
+    alone = scoring.tallies.get(headline)
+    return {
+        "primary": scoring.primary,
+        "scores": {
+            metric: interval(metric, tallies[metric], resampled[metric], len(rows))
+            for metric in order
+        },
+        "sample": Sample(
+            kept.places.fingerprint, len(rows), count, settings.bootstrap_samples, seed
+        ),
+        "rows": rows,
+        "keys": keys,
+        "groups": groups,
+        "quality": kept.quality.close(),
+        "confidences": confidences if len(confidences) and _complete(confidences) else None,
+        "labels": scoring.labels,
+        "probabilities": scoring.probabilities,
+        "predictions": kept.predictions,
+        "label_table": scoring.label_table,
+        "confusion": scoring.confusion,
+        "reliability": scoring.reliability,
+        "mistakes": kept.worst.close(),
+        "signatures": scoring.signatures,
+        "notes": _notes(kept.places, given, units, count) + scoring.notes,
+        "model": kept.predictions.model,
+        "seconds": kept.seconds,
+        "tallies": tallies,
+        "row_tally": alone if isinstance(alone, Tally) else None,
+        "resampled": resampled,
+    }
+
+
+def group_all(tallies: Mapping[str, RowMetric], groups: NDArray[np.int64]) -> dict[str, RowMetric]:
+    """Every metric with the rows of a group joined; common statistics are joined once."""
     joined: dict[int, Any] = {}
-    tallies = {}
-    for metric, tally in scoring.tallies.items():
+    found: dict[str, RowMetric] = {}
+    for name, tally in tallies.items():
+        if not isinstance(tally, Tally):
+            found[name] = tally.grouped(groups)
+            continue
         key = id(tally.statistics)
         if key not in joined:
             joined[key] = tally.grouped(groups).statistics
-        tallies[metric] = replace(tally, statistics=joined[key])
-    resampled = bootstrap(tallies, samples=settings.bootstrap_samples, seed=seed)
-    order = sorted(tallies, key=lambda metric: metric != scoring.primary.name)
-    scores = {
-        metric: interval(metric, tallies[metric], resampled[metric], len(answers.gold))
-        for metric in order
-    }
-    return Evaluation(
-        name=name,
-        task=task,
-        multi_label=multi_label,
-        primary=scoring.primary,
-        scores=scores,
-        sample=Sample(
-            _fingerprint(answers), len(answers.gold), count, settings.bootstrap_samples, seed
-        ),
-        predictions=answers.predictions,
-        label_table=scoring.label_table,
-        confusion=scoring.confusion,
-        mistakes=[_mistake(row, score, answers, examples) for row, score in scoring.worst],
-        signatures=scoring.signatures,
-        notes=_notes(answers, len(examples), count) + scoring.notes,
-        model=answers.predictions[0].model if answers.predictions else "",
-        seconds=answers.seconds,
-        fit_seconds=float(getattr(predictor, "fit_seconds", 0.0)),
-        tally=tallies.get(scoring.primary.name),
-        resampled=resampled,
-    )
+        found[name] = replace(tally, statistics=joined[key])
+    return found
 
 
-def _fingerprint(answers: Answers) -> str:
-    digest = hashlib.sha256()
-    for source, gold in zip(answers.sources, answers.gold, strict=True):
-        digest.update(repr((source, gold)).encode("utf-8", "backslashreplace"))
-    return digest.hexdigest()
+def _complete(values: NDArray[np.float32]) -> bool:
+    return not np.isnan(values).any()
 
 
-def _mistake(row: int, score: float, answers: Answers, examples: Sequence[Example]) -> Mistake:
-    example = examples[answers.indices[row]]
-    gold = answers.gold[row]
-    prediction = answers.predictions[row] if answers.predictions else None
-    return Mistake(
-        source=answers.sources[row],
-        input=_excerpt(example.input),
-        expected=_excerpt(gold if isinstance(gold, str) else ", ".join(gold)),
-        answered=_excerpt(prediction.output) if prediction else "",
-        confidence=prediction.confidence if prediction else None,
-        score=score,
-    )
-
-
-def _excerpt(text: str) -> str:
-    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
-
-
-def _notes(answers: Answers, given: int, groups: int) -> list[str]:
+def _notes(places: Places, given: int, units: int, groups: int) -> list[str]:
     notes = []
-    looked_at = len(answers.gold) + answers.without_gold
-    if looked_at < given:
-        notes.append(f"a random {looked_at:,} of {given:,} rows were judged")
-    if answers.without_gold:
-        notes.append(f"{answers.without_gold:,} rows have no answer to compare with")
-    if groups < len(answers.gold):
+    looked_at = places.count + places.without_gold
+    if units < given:
+        notes.append(f"{given:,} rows were joined to {units:,} with several references each")
+    if looked_at < units:
+        notes.append(f"a random {looked_at:,} of {units:,} rows were judged")
+    if places.without_gold:
+        notes.append(f"{places.without_gold:,} rows have no answer to compare with")
+    if groups < places.count:
         notes.append(
-            f"the {len(answers.gold):,} rows are {groups:,} independent groups (same input or "
+            f"the {places.count:,} rows are {groups:,} independent groups (same input or "
             "group); intervals resample groups"
         )
     return notes

@@ -128,6 +128,21 @@ class TorchModel:
         return tuple(getattr(self.task, "labels", ()))
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the model has."""
+        return parameters(self.model)
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size in memory."""
+        return sum(p.numel() * p.element_size() for p in self.model.parameters())
+
+    @property
+    def max_positions(self) -> int | None:
+        """Tokens that the model's positions reach to; None where nothing bounds them."""
+        return self._limit
+
+    @property
     def hash(self) -> str:
         """The first 12 hex digits of the SHA-256 of ``model.safetensors``.
 
@@ -154,7 +169,7 @@ class TorchModel:
             "multi_label": bool(getattr(self.task, "multi_label", False)),
             "family": self.task.family,
             "model_type": self.model.config.model_type,
-            "parameters": parameters(self.model),
+            "parameters": self.parameters,
             "max_positions": self._limit,
             "model": self.hash,
         }
@@ -218,8 +233,18 @@ class TorchModel:
         settings = read_options(options, self.settings, self.task.name)
         return self._answer(examples, settings, once=True)
 
-    def log_likelihoods(self, examples: Sequence[Example]) -> list[Likelihood]:
+    def log_likelihoods(
+        self,
+        examples: Sequence[Example],
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+    ) -> list[Likelihood]:
         """How likely the model finds each example's answer; see ``likelihood.likelihoods``.
+
+        Args:
+            window, stride: tokens read at once, and tokens by which that moves on, where a text
+                is longer than a decoder reads; by default all it can read, and half of that.
 
         Raises:
             ModelError: the model is a classifier.
@@ -227,7 +252,9 @@ class TorchModel:
         """
         if self._writer is None:
             raise ModelError("a classifier cannot tell how likely a text is", value=self.name)
-        return likelihoods(self.model, self.task, examples, self._limit)
+        return likelihoods(
+            self.model, self.task, examples, self._limit, window=window, stride=stride
+        )
 
     def _example(self, given: Any, place: int) -> Example:
         example = to_example(given, place)

@@ -1,7 +1,7 @@
 """What is measured for each task, and which number is the headline.
 
-The numbers come from per-row statistics (see ``tally.py``), so every metric has a bootstrap
-interval and two systems can be compared row by row.
+The numbers come from per-row statistics (see ``tally.py`` and ``ranking.py``), so every metric
+has a bootstrap interval and two systems can be compared row by row.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ _ALL = (
         "mean of the labels' F1, each label counting the same, over labels that occur in the "
         "rows or in the answers",
     ),
+    Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        "mean of the labels' recall, over labels that occur (scikit-learn)",
+    ),
     Metric("micro_f1", "Micro F1", "F1 of all single label decisions together"),
     Metric("weighted_f1", "Weighted F1", "mean of the labels' F1, weighted by their rows"),
     Metric(
@@ -56,16 +61,66 @@ _ALL = (
         proportion=True,
     ),
     Metric(
+        "mcc",
+        "MCC",
+        "Matthews correlation of labels and answers, for any number of labels (Matthews 1975; "
+        "Gorodkin 2004): 1 all right, 0 no better than chance",
+        scale="free",
+        margin=0.01,
+        resolution=0.1,
+    ),
+    Metric(
+        "auroc",
+        "AUROC",
+        "area under the ROC curve: how often a row with the label has a higher probability of it "
+        "than a row without (Hanley and McNeil 1982); of two labels the rarer, of more the mean "
+        "of each against the rest",
+    ),
+    Metric(
+        "average_precision",
+        "Average precision",
+        "area under the precision-recall curve, in steps (scikit-learn); of two labels the "
+        "rarer, of more the mean of each against the rest",
+    ),
+    Metric(
+        "brier",
+        "Brier score",
+        "half the squared distance between probabilities and truth (Brier 1950), 0 to 1; for "
+        "label sets the mean squared error of the labels' probabilities",
+        higher_is_better=False,
+    ),
+    Metric(
         "ece",
         "Calibration error",
         "expected calibration error: mean gap between confidence and accuracy in 15 bins of "
-        "equal width (Guo et al. 2017)",
+        "equal width (Guo et al. 2017); for label sets between each label's probability and how "
+        "often it holds",
         higher_is_better=False,
+    ),
+    Metric(
+        "hamming_loss",
+        "Hamming loss",
+        "share of all single label decisions that are wrong (scikit-learn)",
+        higher_is_better=False,
+        resolution=0.01,
+    ),
+    Metric(
+        "jaccard",
+        "Jaccard",
+        "mean over rows of shared labels over all labels of both sets; 1 where both are empty "
+        "(scikit-learn, samples)",
     ),
     Metric(
         "exact_match",
         "Exact match",
-        "share of answers equal to the expected one, but for spaces",
+        "share of answers equal to the expected one, or one of them, but for spaces",
+        proportion=True,
+    ),
+    Metric(
+        "numeric_match",
+        "Right number",
+        "share of answers whose last number is the expected one; commas between thousands, "
+        "currency and percent signs do not matter (as for GSM8K, Cobbe et al. 2021)",
         proportion=True,
     ),
     Metric(
@@ -76,6 +131,31 @@ _ALL = (
     ),
     Metric("bleu", "BLEU", "sacrebleu's corpus BLEU", scale="points", margin=0.5, resolution=3.0),
     Metric("chrf", "chrF", "sacrebleu's corpus chrF2", scale="points", margin=0.5, resolution=3.0),
+    Metric(
+        "ter",
+        "TER",
+        "sacrebleu's translation edit rate (Snover et al. 2006): word edits and shifts for each "
+        "100 words of the reference",
+        scale="points",
+        higher_is_better=False,
+        margin=0.5,
+        resolution=3.0,
+    ),
+    Metric(
+        "sari",
+        "SARI",
+        "mean of the sentences' SARI: n-grams kept, deleted and added as in the references "
+        "(Xu et al. 2016, SARI.py)",
+        scale="points",
+        margin=0.5,
+        resolution=3.0,
+    ),
+    Metric(
+        "edit_distance",
+        "Edit distance",
+        "mean of Levenshtein's distance in characters over the longer text's length",
+        higher_is_better=False,
+    ),
     Metric("rouge1", "ROUGE-1", "mean F1 over words, no stemming (Lin 2004)"),
     Metric("rouge2", "ROUGE-2", "mean F1 over word pairs, no stemming (Lin 2004)"),
     Metric("rougeL", "ROUGE-L", "mean F1 of the longest common subsequence of words (Lin 2004)"),
@@ -98,21 +178,65 @@ _ALL = (
         margin=0.005,
         resolution=0.05,
     ),
+    Metric(
+        "bits_per_character",
+        "Bits per character",
+        "negative log2-likelihood per Unicode character of the text",
+        scale="free",
+        higher_is_better=False,
+        margin=0.005,
+        resolution=0.05,
+    ),
+    Metric(
+        "choice_accuracy",
+        "Choice accuracy",
+        "share of questions whose right choice has the highest log-likelihood (acc of "
+        "lm-evaluation-harness)",
+        proportion=True,
+    ),
+    Metric(
+        "choice_accuracy_norm",
+        "Choice accuracy by length",
+        "share of questions whose right choice has the highest log-likelihood per byte "
+        "(acc_norm of lm-evaluation-harness)",
+        proportion=True,
+    ),
+    Metric(
+        "pair_accuracy",
+        "Pair accuracy",
+        "share of minimal pairs whose good sentence is likelier than the bad one (BLiMP, "
+        "Warstadt et al. 2020)",
+        proportion=True,
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
-_GENERATION = ("exact_match", "token_f1", "chrf", "bleu", "rouge1", "rouge2", "rougeL")
-_LIKELIHOOD = ("bits_per_byte", "perplexity")
+_LABELS = ("auroc", "average_precision", "brier", "ece")
+_GENERATION = (
+    "exact_match", "numeric_match", "token_f1", "chrf", "bleu", "ter", "sari", "rouge1", "rouge2",
+    "rougeL", "edit_distance",
+)  # fmt: skip
+_LIKELIHOOD = ("bits_per_byte", "bits_per_character", "perplexity")
 
 TASK_METRICS: dict[str, tuple[str, ...]] = {
-    "classify": ("accuracy", "macro_f1", "micro_f1", "weighted_f1", "ece"),
-    "classify-multi-label": ("micro_f1", "macro_f1", "weighted_f1", "subset_accuracy"),
+    "classify": (
+        "accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1", "mcc", *_LABELS
+    ),
+    "classify-multi-label": (
+        "micro_f1", "macro_f1", "weighted_f1", "subset_accuracy", "jaccard", "hamming_loss",
+        *_LABELS,
+    ),
     "text2text": (*_GENERATION, *_LIKELIHOOD),
     "instruct": (*_GENERATION, *_LIKELIHOOD),
     "language-model": _LIKELIHOOD,
-}
-"""Task to the metrics it is measured by. Likelihoods only where the predictor gives them."""
+    "multiple-choice": ("choice_accuracy", "choice_accuracy_norm"),
+    "minimal-pairs": ("pair_accuracy",),
+}  # fmt: skip
+"""Task to the metrics it is measured by, in the order they are shown in, after the headline.
+
+Those that need probabilities, likelihoods, numbers or simplifications only where there are any.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +251,15 @@ LOPSIDED = 0.8
 """From this share of one label on, accuracy says little and macro F1 is the headline."""
 
 
-def primary_for_labels(gold: Sequence[str]) -> Primary:
-    """Headline for one label a row: accuracy, or macro F1 where one label dominates."""
-    label, count = Counter(gold).most_common(1)[0]
-    share = count / len(gold)
+def primary_for_labels(gold: Sequence[str] | Mapping[str, int]) -> Primary:
+    """Headline for one label a row: accuracy, or macro F1 where one label dominates.
+
+    Args:
+        gold: the rows' labels, or how many rows each label has.
+    """
+    counts = Counter(gold)
+    label, count = counts.most_common(1)[0]
+    share = count / counts.total()
     if share > LOPSIDED:
         return Primary(
             "macro_f1",
@@ -164,6 +293,11 @@ def primary_for_answers(inputs: Sequence[str], gold: Sequence[str]) -> Primary:
     if moved >= 0.9 * len(gold):
         return Primary("exact_match", "answers are the input's words in another order")
     return Primary("chrf", "answers are free text, in which many wordings are right")
+
+
+def primary_for_numbers() -> Primary:
+    """Headline for answers that are numbers: the share of right ones."""
+    return Primary("numeric_match", "answers are numbers, or end in one")
 
 
 def primary_for_likelihoods() -> Primary:

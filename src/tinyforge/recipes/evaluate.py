@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tinyforge.artifacts.files import write_text
+from tinyforge.artifacts.report import render
 from tinyforge.config.settings import Settings
-from tinyforge.data.dataset import Dataset, load_dataset
-from tinyforge.data.survey import survey
-from tinyforge.errors import DataError
+from tinyforge.errors import FolderError
 from tinyforge.evaluate.evaluation import Evaluation
-from tinyforge.evaluate.report import describe
-from tinyforge.evaluate.run import evaluate as score
+from tinyforge.evaluate.report import build_report, describe
 from tinyforge.evaluate.verdict import Verdict, judge
-from tinyforge.inference.torch_model import TorchModel
-from tinyforge.recipes.judge import every_ten_seconds
-from tinyforge.recipes.rows import Rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tinyforge.recipes.exam import read_exam
+from tinyforge.recipes.findings import findings_of_file
+from tinyforge.recipes.machine import describe_machine
+from tinyforge.recipes.models import knows_some, labels_of, open_model, score_rivals
+from tinyforge.recipes.prompting import ask_for
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A model's scores on some rows, and how they compare with another model's.
+    """A model's scores on some rows, and how they compare with other models'.
 
     Attributes:
-        baseline: the other model's scores; None where none was given.
-        verdict: which is better; None where there is nothing to compare with.
+        baselines: name -> another model's scores on the same rows.
+        verdict: whether the model beats them all; None where there is nothing to compare with.
+        report: everything as plain data; what ``--report`` shows.
     """
 
     evaluation: Evaluation
-    baseline: Evaluation | None
+    baselines: Mapping[str, Evaluation]
     verdict: Verdict | None
+    report: dict[str, Any] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain data."""
         plain: dict[str, Any] = describe(self.evaluation)
         plain["metrics"] = {name: s.value for name, s in self.evaluation.scores.items()}
-        if self.baseline is not None and self.verdict is not None:
-            plain["baseline"] = describe(self.baseline)
+        plain["baselines"] = {name: describe(other) for name, other in self.baselines.items()}
+        if self.verdict is not None:
             plain["verdict"] = self.verdict.word
             plain["sentence"] = self.verdict.sentence
-        return plain
+        return plain | {"findings": self.report["findings"]}
 
     def summary(self) -> str:
         """A few lines for a person."""
@@ -58,8 +59,9 @@ class Judgement:
         yield f"{ours.name} on {ours.sample.rows:,} rows:"
         for name, value in ours.scores.items():
             line = f"  {name:22} {value.value:8.4f}   95 % {value.low:.4f} to {value.high:.4f}"
-            if self.baseline is not None and name in self.baseline.scores:
-                line += f"   {self.baseline.name}: {self.baseline.scores[name].value:.4f}"
+            for other in self.baselines.values():
+                if name in other.scores:
+                    line += f"   {other.name}: {other.scores[name].value:.4f}"
             yield line
         yield from (f"  note: {note}" for note in ours.notes)
 
@@ -69,49 +71,71 @@ def evaluate(
     data: Any,
     *,
     settings: Settings,
-    baseline: str | Path | None = None,
+    baseline: str | Path | Sequence[str | Path] | None = None,
+    prompt: Any = None,
+    report: Path | None = None,
 ) -> Judgement:
-    """Score a model on all rows of ``data``; with ``baseline``, next to another on the same rows.
+    """Score a model on all rows of ``data``; with ``baseline``, next to others on the same rows.
 
     Args:
         model: a run folder, any Hugging Face folder or a hub id.
         data: as for training; every good row is judged, bad ones are counted and named.
+        baseline: another model, or several, beside those in ``evaluate.baseline_models``.
+        prompt: how to put the rows to the model; see ``load``.
+        report: an HTML file to write.
 
     Raises:
         TinyForgeError: the model cannot be read, or the rows do not fit it.
     """
-    trust = settings.model.trust_remote_code
-    load = partial(TorchModel.load, trust_remote_code=trust, settings=settings.generate)
-    ours = load(model)
-    theirs = load(baseline) if baseline is not None else None
+    writable(report)
+    started = time.monotonic()
+    ours = open_model(model, settings, prompt)
+    names = _several(baseline) + list(settings.evaluate.baseline_models)
     with tempfile.TemporaryDirectory(prefix="tinyforge-") as work:
-        dataset = read_all(data, ours.task, settings, Path(work))
-        rows = Rows(dataset.store, dataset.train)
-        how: dict[str, Any] = {
-            "task": ours.task.name, "multi_label": dataset.multi_label,
-            "labels": getattr(ours, "labels", ()),
-            "settings": settings.evaluate, "seed": settings.train.seed,
-            "progress": every_ten_seconds(),
-        }  # fmt: skip
-        scored = score(ours, rows, name=str(model), **how)
-        if theirs is None:
-            return Judgement(scored, None, None)
-        if theirs.task.name != ours.task.name:
-            raise DataError(
-                f"the baseline is a {theirs.task.name} model, the model a {ours.task.name} one",
-                where=str(baseline), fix="Compare models of one task",
-            )  # fmt: skip
-        other = score(theirs, rows, name=str(baseline), **how)
-        return Judgement(scored, other, judge(scored, {"baseline": other}))
+        exam = read_exam(data, ours.task, settings, Path(work))
+        task = None if exam.kind is not None else ours.task
+        if task is not None:
+            ours = ask_for(ours, task, exam.found)
+            knows_some(str(model), labels_of(ours.task), exam.found)
+        labels = labels_of(ours.task)
+        scored = exam.score(ours, str(model), labels)
+        others = score_rivals(
+            names, task, settings, lambda rival, name: exam.score(rival, name, labels)
+        )
+        verdict = judge(scored, others, unseen=False)
+        findings = findings_of_file(
+            ours, scored, exam.rows, others, verdict if others else None,
+            settings=settings, work=Path(work),
+        )  # fmt: skip
+        content = build_report(
+            task=scored.task, output_dir="",
+            model={**ours.info(), "name": str(model)},
+            settings=settings.model_dump(mode="json"), data=exam.report, training={},
+            evaluation=scored, baselines=others, verdict=verdict,
+            timings={"judging": scored.seconds, "total": time.monotonic() - started},
+            machine=describe_machine(), findings=findings.to_json(),
+            command=_command(model, data, names),
+        )  # fmt: skip
+    if report is not None:
+        write_text(report, render(content))
+    return Judgement(scored, others, verdict if others else None, content)
 
 
-def read_all(data: Any, task: Any, settings: Settings, work: Path) -> Dataset:
-    """All good rows of ``data``, unsplit, read for a model's task."""
-    chosen: dict[str, Any] = {"validation_share": 0.0, "test_share": 0.0, "min_rows": 1}
-    if task.name == "classify" and settings.data.multi_label is None:
-        chosen["multi_label"] = task.multi_label
-    whole = settings.data.model_copy(update=chosen)
-    seen = survey(data, whole)
-    return load_dataset(
-        data, seen.columns, task.name, whole, seed=settings.train.seed, work=work, training=False,
-    )  # fmt: skip
+def writable(*files: Path | None) -> None:
+    """Raise FolderError for a file whose folder is not there: better now than after the work."""
+    for file in files:
+        if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
+            what = "is a folder" if file.is_dir() else "lies in a folder that does not exist"
+            raise FolderError(what, where=str(file), fix="Give the name of a file to write")
+
+
+def _several(baseline: str | Path | Sequence[str | Path] | None) -> list[str]:
+    if baseline is None:
+        return []
+    return [str(baseline)] if isinstance(baseline, str | Path) else [str(b) for b in baseline]
+
+
+def _command(model: str | Path, data: Any, baselines: Sequence[str]) -> str:
+    rows = str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>"
+    more = [f"--baseline {name}" for name in baselines]
+    return " ".join(["tinyforge evaluate", str(model), rows, *more])

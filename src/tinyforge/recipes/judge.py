@@ -5,24 +5,43 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinyforge.evaluate.baselines import baselines, score_baselines
 from tinyforge.evaluate.evaluation import Evaluation
+from tinyforge.evaluate.findings import Findings
+from tinyforge.evaluate.prompted_baselines import score_prompted
 from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict, judge
 from tinyforge.inference.torch_model import TorchModel
+from tinyforge.recipes.findings import findings_of_run
+from tinyforge.recipes.models import score_rivals
+from tinyforge.recipes.prompting import prompted_baselines
 from tinyforge.recipes.rows import Rows
 from tinyforge.recipes.setup import Setup, load_model
 
 log = logging.getLogger("tinyforge")
 
 
-def judge_model(
-    setup: Setup, model: Any, folder: Path
-) -> tuple[Evaluation | None, dict[str, Evaluation], Verdict]:
-    """The model's scores on the test split, its baselines' scores, and the verdict.
+@dataclass(frozen=True)
+class Judged:
+    """What a run came to.
+
+    Attributes:
+        evaluation: on the test rows; None where there are none.
+        baselines: name -> what the user could have had without the model.
+    """
+
+    evaluation: Evaluation | None
+    baselines: dict[str, Evaluation]
+    verdict: Verdict
+    findings: Findings
+
+
+def judge_model(setup: Setup, model: Any, folder: Path) -> Judged:
+    """The model's scores on the test split, its baselines' scores, the verdict and its reasons.
 
     Args:
         model: the trained model, adapters merged.
@@ -31,23 +50,40 @@ def judge_model(
     dataset, settings = setup.dataset, setup.settings
     test = Rows(dataset.store, dataset.test)
     if not len(test):
-        return None, {}, judge(None, {})
+        return Judged(None, {}, judge(None, {}), Findings())
     how: dict[str, Any] = {
         "task": setup.task.name, "multi_label": dataset.multi_label, "labels": dataset.labels,
         "settings": settings.evaluate, "seed": settings.train.seed,
     }  # fmt: skip
     log.info("judging on unseen rows")
-    ours = evaluate(_predictor(setup, model, folder), test, **how, progress=every_ten_seconds())
+    predictor = _predictor(setup, model, folder)
+    ours = evaluate(predictor, test, **how, progress=every_ten_seconds())
     scored: dict[str, Evaluation] = {}
+    untuned = _untuned(setup) if settings.evaluate.baselines else None
     if settings.evaluate.baselines:
         found = baselines(
             setup.task.name, Rows(dataset.store, dataset.train), multi_label=dataset.multi_label,
-            seed=settings.train.seed, untuned=_untuned(setup),
+            seed=settings.train.seed, untuned=untuned,
         )  # fmt: skip
-        scored = score_baselines(
-            found, test, **how, progress=lambda title: log.info(f"baseline: {title}")
-        )
-    return ours, scored, judge(ours, scored)
+        scored = score_baselines(found, test, **how, progress=_name_baseline)
+        scored |= score_prompted(
+            prompted_baselines(setup, found), test, ours, settings=settings.evaluate,
+            seed=settings.train.seed, progress=_name_baseline,
+        )  # fmt: skip
+    scored |= score_rivals(
+        settings.evaluate.baseline_models, setup.task, settings,
+        lambda model, name: evaluate(model, test, **how, name=name),
+    )  # fmt: skip
+    verdict = judge(ours, scored)
+    log.info("looking where it fails")
+    findings = findings_of_run(
+        setup, predictor, ours, scored, verdict, how=how, folder=folder, untuned=untuned
+    )
+    return Judged(ours, scored, verdict, findings)
+
+
+def _name_baseline(title: str) -> None:
+    log.info(f"baseline: {title}")
 
 
 def every_ten_seconds() -> Callable[[int, int], None]:

@@ -14,6 +14,7 @@ from tinyforge.records.predictions import Prediction
 from tinyforge.records.rows import Rejected, Source
 
 if TYPE_CHECKING:
+    from tinyforge.inference.prompted import PromptedModel
     from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.questions import Questions
 
@@ -51,7 +52,9 @@ class Answered:
 
 
 def predict(
-    model: TorchModel, questions: Questions, settings: GenerateSettings | None = None
+    model: TorchModel | PromptedModel,
+    questions: Questions,
+    settings: GenerateSettings | None = None,
 ) -> Iterator[Answered]:
     """One answer for each row, in the rows' order.
 
@@ -73,7 +76,9 @@ def predict(
             yield _rejected(item) if isinstance(item, Rejected) else next(answers)
 
 
-def _answers(model: TorchModel, examples: list[Example], options: dict[str, Any]) -> list[Answered]:
+def _answers(
+    model: TorchModel | PromptedModel, examples: list[Example], options: dict[str, Any]
+) -> list[Answered]:
     try:
         found = model.predict_examples(examples, **options)
     except DataError as error:  # one row, a chat that the template refuses for example, spoils all

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +62,16 @@ class Setup:
     validation: EncodedStore | None
 
 
-def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) -> Setup:
+def set_up(
+    data: Any, settings: Settings, *, work: Path, rejected: Path | None, share: float = 1.0
+) -> Setup:
     """Read, check and split the rows, load the model, encode, and fill every open setting.
 
     Args:
         data: a path, a hub id, a frame or a list of rows; see ``data.read.read_rows``.
         work: a folder for memory-mapped arrays; the caller removes it.
         rejected: where rejected rows are written; None writes none.
+        share: of the training rows to learn from; validation and test rows stay as they are.
     """
     seen = survey(data, settings.data)
     name, why = choose_task(seen, family_of(settings.model), settings.task)
@@ -73,6 +79,8 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         data, seen.columns, name, settings.data,
         seed=settings.train.seed, work=work, rejected=rejected,
     )  # fmt: skip
+    if share < 1:
+        dataset = with_fewer_rows(dataset, share, settings.train.seed)
     loaded = load_model(settings, name, dataset)
     check_settings(
         settings, task=name, family=loaded.family, pretrained=loaded.pretrained,
@@ -99,6 +107,20 @@ def set_up(data: Any, settings: Settings, *, work: Path, rejected: Path | None) 
         dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
         validation=check.limit(*limits) if check else None,
     )  # fmt: skip
+
+
+def with_fewer_rows(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The same with a random share of the training rows; a smaller share is part of a larger."""
+    order = np.random.default_rng([seed, 3]).permutation(len(dataset.train))
+    kept = dataset.train[np.sort(order[: max(2, round(share * len(order)))])]
+    report = copy.deepcopy(dataset.report)
+    if dataset.labels:
+        examples = (dataset.store[int(row)] for row in kept)
+        found = (e.labels if e.labels is not None else (e.output or "",) for e in examples)
+        counts = Counter(label for labels in found for label in labels)
+        report.labels["train"] = {label: counts[label] for label in dataset.labels}
+    report.split["train"] = len(kept)
+    return dataclasses.replace(dataset, train=kept, report=report)
 
 
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

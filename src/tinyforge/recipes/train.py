@@ -22,16 +22,18 @@ from tinyforge.evaluate.report import build_report
 from tinyforge.inference.validation import classification_validation, loss_validation
 from tinyforge.models.lora import merge
 from tinyforge.models.save import save_model
-from tinyforge.recipes.judge import judge_model
+from tinyforge.recipes.cost import disk_bytes
+from tinyforge.recipes.energy import Energy, EnergyMeter
+from tinyforge.recipes.judge import Judged, judge_model
+from tinyforge.recipes.learning_curve import announce, learning_curve
 from tinyforge.recipes.machine import describe_machine
+from tinyforge.recipes.models import check_rivals
 from tinyforge.recipes.setup import Setup, set_up
 from tinyforge.train import contention
 from tinyforge.train.fit import fit
 from tinyforge.train.precision import forward_precision
 
 if TYPE_CHECKING:
-    from tinyforge.evaluate.evaluation import Evaluation
-    from tinyforge.evaluate.verdict import Verdict
     from tinyforge.train.hooks import Listener, Outcome
 
 log = logging.getLogger("tinyforge")
@@ -117,6 +119,7 @@ def _train(
     listeners: Sequence[Listener],
     started: float,
 ) -> Run:
+    meter = EnergyMeter()
     work = folder.meta / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -125,17 +128,44 @@ def _train(
         for reason in setup.reasons:
             log.info(reason)
         write_json(folder.run, describe_run(setup, data))
-        outcome = learn(setup, folder, resume, listeners)
+        check_rivals(setup.task, setup.settings)
+        if settings.evaluate.learning_curve:
+            announce()
+        outcome = learn(setup, folder, resume, [meter, *listeners])
         choose_threshold(setup)
         model, tokenizer = setup.loaded.model, setup.loaded.tokenizer
         save_model(model, tokenizer, folder.path, setup.task.state())
         judged = judge_model(setup, merge(model), folder.path)
-        report = _report(setup, data, folder, outcome, judged, started)
+        if settings.evaluate.learning_curve:
+            judged = _with_curve(judged, data, settings, folder, setup, outcome)
+        report = _report(setup, data, folder, outcome, judged, started, meter.read())
         write_report(folder.path, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     folder.finish()
     return Run(folder.path, report)
+
+
+def _with_curve(
+    judged: Judged,
+    data: Any,
+    settings: Settings,
+    folder: RunFolder,
+    setup: Setup,
+    outcome: Outcome,
+) -> Judged:
+    """The same with a learning curve among its findings."""
+    curve = learning_curve(
+        data, settings, folder, setup=setup, evaluation=judged.evaluation,
+        seconds=outcome.seconds, identity=identity(setup), learn=_learn_part,
+    )  # fmt: skip
+    findings = dataclasses.replace(judged.findings, learning_curve=curve)
+    return dataclasses.replace(judged, findings=findings)
+
+
+def _learn_part(setup: Setup, folder: RunFolder) -> None:
+    learn(setup, folder, True, ())
+    choose_threshold(setup)
 
 
 def learn(setup: Setup, folder: RunFolder, resume: bool, listeners: Sequence[Listener]) -> Outcome:
@@ -175,6 +205,7 @@ def identity(setup: Setup) -> dict[str, Any]:
     """What must be the same for a resumed run to go on as if it had never stopped."""
     no_matter: Any = {
         "evaluate": True, "generate": True, "train": {"trackers", "keep_checkpoints"},
+        "data": {"licence"},
     }  # fmt: skip
     chosen = setup.settings.model_dump(mode="json", exclude=no_matter)
     return {"settings": chosen, "data": setup.dataset.report.fingerprint}
@@ -200,10 +231,10 @@ def _report(
     data: Any,
     folder: RunFolder,
     outcome: Outcome,
-    judged: tuple[Evaluation | None, dict[str, Evaluation], Verdict],
+    judged: Judged,
     started: float,
+    energy: Energy,
 ) -> dict[str, Any]:
-    evaluation, scored, verdict = judged
     loaded, train_settings = setup.loaded, setup.settings.train
     training = dataclasses.asdict(outcome) | {"train_examples": len(setup.training)}
     return build_report(
@@ -213,13 +244,16 @@ def _report(
             "name": loaded.name, "family": loaded.family, "parameters": loaded.parameters,
             "pretrained": loaded.pretrained, "lora": setup.settings.lora.enabled,
             "max_length": setup.lengths.max_length, "seed": train_settings.seed,
+            "disk_bytes": disk_bytes(folder.path),
         },
         settings=setup.settings.model_dump(mode="json"),
         data=setup.dataset.report.as_dict(),
         training=training,
-        evaluation=evaluation,
-        baselines=scored,
-        verdict=verdict,
+        evaluation=judged.evaluation,
+        baselines=judged.baselines,
+        verdict=judged.verdict,
+        findings=judged.findings.to_json(),
+        energy=energy.to_json(),
         timings={"training": outcome.seconds, "total": time.monotonic() - started},
         machine=describe_machine(),
         reasons=setup.reasons,

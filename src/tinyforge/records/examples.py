@@ -31,6 +31,8 @@ class Example:
     - language-model: ``output`` is the text; ``input`` is empty.
 
     Attributes:
+        references: all right answers, ``output`` first, where a row has several; else empty.
+            Training uses the first.
         labels: the label set of a multi-label example; None where the task is not multi-label.
         group: rows of one group never stand on two sides of a split.
         time: the sort key where the split goes by time.
@@ -43,3 +45,4 @@ class Example:
     group: str | None = None
     time: str | None = None
     source: Source = IN_MEMORY
+    references: tuple[str, ...] = ()

@@ -38,8 +38,10 @@ class Likelihood:
         nll: negative log-likelihood in nats, summed over the answer's tokens.
         tokens: how many tokens that sum is over.
         bytes: UTF-8 bytes of the answer's text.
+        characters: Unicode characters of the answer's text; 0 where they were not counted.
     """
 
     nll: float
     tokens: int
     bytes: int
+    characters: int = 0

@@ -125,7 +125,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=device)
         with torch.autocast(device.type, enabled=False):
             cast = weight.to(dtype)
-            for part in _parts(len(states), len(weight), device.type):
+            # Two chunks in bfloat16 need a float32 sum of the head's gradient, which takes more
+            # memory than a chunk of as many numbers as the head has, if that is worked on in place.
+            least = weight.shape[1] if dtype == torch.bfloat16 and _slope_in_place.get() else 64
+            for part in _parts(len(states), len(weight), device.type, least):
                 some = states[part].to(dtype)
                 loss, slope = _loss_and_slope(some, cast, wanted[part], head, smoothing)
                 total += loss
@@ -138,13 +141,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     grad_weight = _added(grad_weight, slope, some)
         ctx.save_for_backward(grad_states, grad_weight, grad_bias)
         ctx.dtypes = states.dtype, weight.dtype, bias.dtype if bias is not None else None
+        ctx.spent = False
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.spent:
+            raise RuntimeError("the loss was differentiated already; its gradients are used up")
+        ctx.spent = True  # they are scaled where they lie: the head's may be the largest of all
         found = [
-            None if g is None else (g * grad).to(dtype)
+            None if g is None else g.mul_(grad).to(dtype)
             for g, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return (*found, None, None, None, None)
@@ -192,9 +199,9 @@ def _dtype(states: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
 
 
-def _parts(positions: int, vocabulary: int, device: str) -> list[slice]:
+def _parts(positions: int, vocabulary: int, device: str, least: int = 64) -> list[slice]:
     """Slices of the positions, of near-equal size."""
-    rows = max(64, CHUNK.get(device, CHUNK["cuda"]) // vocabulary)
+    rows = max(least, CHUNK.get(device, CHUNK["cuda"]) // vocabulary)
     count = -(-positions // rows)
     size = -(-positions // count) if count else 0
     return [slice(start, min(start + size, positions)) for start in range(0, positions, size or 1)]

@@ -211,7 +211,7 @@ class _Run:
         """Measure, with smaller micro-batches where the memory does not suffice."""
         while self.estimate is None:
             try:
-                self.estimate = measure(self.training, self.batches)
+                self.estimate = measure(self.training, self.batches, self.keeper.good_weights)
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyforge.artifacts.checkpoint import (
     all_checkpoints,
@@ -30,6 +30,9 @@ from tinyforge.train.journal import Journal
 from tinyforge.train.loop import Training
 from tinyforge.train.recovery import Trouble
 from tinyforge.train.resume import capture, check_identity, restore
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger("tinyforge")
 
@@ -142,6 +145,10 @@ class Keeper:
         self._good_step = progress.step
         self.training.tick()
         return progress.step
+
+    def good_weights(self) -> dict[str, torch.Tensor]:
+        """The weights of the last good state, from the disk."""
+        return read_tensors(self._good, "model")
 
     def load_best(self) -> bool:
         """Put the weights of the best validation into the model; False where they are damaged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from tinyforge.train.hooks import Estimate
 from tinyforge.train.loop import Training, gradients, update
 from tinyforge.train.memory import peak_memory, reset_peak
 from tinyforge.train.randomness import random_state, restore_random_state
+from tinyforge.train.weights import Tensors
 
 if TYPE_CHECKING:
     from tinyforge.data.batch import Batches
@@ -22,12 +24,15 @@ ENOUGH_SECONDS = 30.0
 """A model that is slower than this gets fewer steps."""
 
 
-def measure(training: Training, batches: Batches) -> Estimate:
+def measure(training: Training, batches: Batches, start: Callable[[], Tensors]) -> Estimate:
     """Take up to three steps on the largest of some batches, and undo them to the last bit.
 
     The model must be at its start: the optimizer is left empty.
+
+    Args:
+        start: reads the weights as they are now; from the disk, so that measuring takes no more
+            memory than learning.
     """
-    before = {name: tensor.clone() for name, tensor in training.weights.learnt().items()}
     loss_scale = training.loss_scale.state()
     random, plain = random_state()
     try:
@@ -36,11 +41,10 @@ def measure(training: Training, batches: Batches) -> Estimate:
         # The largest comes last: a first step is slow for reasons of its own.
         seconds, peak = _time(training, batches, [*reversed(largest)] or [0])
     finally:
-        _undo(training, before)
+        _undo(training, start())
         training.loss_scale.restore(loss_scale)
         restore_random_state(random, plain)
     mean = sum(sizes.values()) / max(1, len(sizes))
-    copies = sum(tensor.numel() * tensor.element_size() for tensor in before.values())
     per_step = mean * min(seconds[index] / max(1, sizes[index]) for index in seconds)
     steps = training.total_steps - training.progress.step
     total = per_step * steps
@@ -49,7 +53,7 @@ def measure(training: Training, batches: Batches) -> Estimate:
     return Estimate(
         seconds_per_step=per_step,
         seconds=total,
-        peak_memory=max(0, peak - copies),
+        peak_memory=peak,
         trainable_parameters=sum(p.numel() for p in training.optimizer.parameters.values()),
         steps=steps,
     )
@@ -83,7 +87,7 @@ def _time(training: Training, batches: Batches, indices: list[int]) -> tuple[dic
     return seconds, peak_memory()
 
 
-def _undo(training: Training, before: dict[str, torch.Tensor]) -> None:
+def _undo(training: Training, before: Tensors) -> None:
     training.updating = False
     training.optimizer.zero_grad()
     training.optimizer.restore({})

@@ -35,10 +35,13 @@ def test_classification_baselines() -> None:
         baselines("classify", rows(120)), rows(60, 200), task="classify",
         labels=("money", "weather"), settings=SETTINGS,
     )  # fmt: skip
-    assert set(scored) == {"majority", "tfidf_logistic_regression", "nearest_example"}
+    assert set(scored) == {
+        "majority", "tfidf_logistic_regression", "naive_bayes", "nearest_example",
+    }  # fmt: skip
     assert scored["majority"].scores["accuracy"].value == pytest.approx(2 / 3)
     assert scored["tfidf_logistic_regression"].scores["accuracy"].value == 1
     assert scored["nearest_example"].scores["accuracy"].value > 0.9
+    assert scored["naive_bayes"].scores["accuracy"].value > 0.9
     assert scored["tfidf_logistic_regression"].fit_seconds > 0
     assert scored["majority"].name == TITLES["majority"]
 
@@ -121,8 +124,20 @@ def test_many_rows_are_sampled_with_a_note(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_long_texts_are_cut_into_words_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinyforge.evaluate.text_features.CHARACTERS_FOR_NGRAMS", 10)
+    monkeypatch.setattr("tinyforge.text.features.CHARACTERS_FOR_NGRAMS", 10)
     assert answers("classify", rows(60), Example("sun"))["nearest_example"] == "weather"
+
+
+@pytest.mark.parametrize(
+    ("task", "multi_label"),
+    [("classify", False), ("classify", True), ("text2text", False), ("language-model", False)],
+)
+def test_every_baseline_tells_its_cost(task: str, multi_label: bool) -> None:
+    found = baselines(task, rows(40), multi_label=multi_label)
+    for baseline in found.values():
+        assert baseline.fit_seconds >= 0
+        assert baseline.size_bytes >= (0 if baseline.parameters is None else baseline.parameters)
+    assert any(baseline.size_bytes > 0 for baseline in found.values())
 
 
 def test_untuned_model_joins_in() -> None:
@@ -130,7 +145,7 @@ def test_untuned_model_joins_in() -> None:
     found = baselines("language-model", examples, untuned=Surprised(3.0))
     scored = score_baselines(found, examples, task="language-model", settings=SETTINGS)
     assert scored["untuned_model"].scores["bits_per_byte"].value == pytest.approx(3)
-    assert set(scored["byte_ngram"].scores) == {"bits_per_byte"}
+    assert set(scored["byte_ngram"].scores) == {"bits_per_byte", "bits_per_character"}
     assert scored["byte_ngram"].scores["bits_per_byte"].value < 3
 
 

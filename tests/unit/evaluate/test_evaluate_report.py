@@ -88,12 +88,23 @@ def test_advice_reads_the_loss_curve() -> None:
     assert advice(ours, other, [3, 2, 2]) == ""
 
 
-def test_advice_says_how_many_rows_would_do() -> None:
+def test_the_report_advises_from_its_findings() -> None:
     gold = GOLD[:40]
     ours, other = judged(gold, ["yes"] * 20 + gold[20:]), judged(gold, ["no"] * 26 + gold[26:])
-    text = advice(ours, other, [])
-    assert "would show on about" in text
-    assert "there were 40" in text
+    verdict = judge(ours, {"majority": other})
+    assert verdict.word == "cannot tell"
+    report = build_report(
+        task="classify", output_dir="", model={}, settings={}, data={}, training={},
+        evaluation=ours, baselines={"majority": other}, verdict=verdict, timings={}, machine={},
+        findings={"power": {"sentence": "Some 300 rows would do."}},
+        energy={"joules": math.inf, "watt_hours": 1.0},
+    )  # fmt: skip
+    assert report["advice"][0] == "Some 300 rows would do."
+    assert report["findings"]["power"]["sentence"] in report["advice"]
+    assert report["energy"] == {"joules": None, "watt_hours": 1.0}
+    assert report["metrics"]["accuracy"]["unit"] == "points"
+    assert report["metrics"]["macro_f1"]["unit"] == ""
+    assert report["evaluation"]["reliability"]
 
 
 def test_advice_for_a_model_from_nothing_that_did_not_learn() -> None:

@@ -110,6 +110,10 @@ def test_several_labels() -> None:
     assert result.scores["micro_f1"].value == pytest.approx(2 * 3 / (5 + 4))
     assert [(m.source, round(m.score, 2)) for m in result.mistakes] == [("f:4", 0), ("f:2", 0.67)]
     assert result.confusion is None
+    assert result.scores["jaccard"].value == pytest.approx((1 + 0.5 + 1 + 0) / 4)
+    assert result.scores["hamming_loss"].value == pytest.approx(3 / 12)
+    assert result.quality.tolist() == pytest.approx([1, 2 / 3, 1, 0])
+    assert result.probabilities is None
 
 
 def test_written_answers() -> None:
@@ -119,7 +123,7 @@ def test_written_answers() -> None:
         Says([right, Prediction("")] * 6), examples, task="text2text", settings=SETTINGS, seed=0
     )
     assert result.scores["exact_match"].value == 0.5
-    assert set(result.signatures) == {"bleu", "chrf"}
+    assert set(result.signatures) == {"bleu", "chrf", "ter"}
     assert "perplexity" not in result.scores
     assert result.notes == ["6 of 12 answers are empty"]
     assert {m.source for m in result.mistakes} == {f"test.jsonl:{i}" for i in range(2, 13, 2)}

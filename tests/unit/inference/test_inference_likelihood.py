@@ -55,33 +55,70 @@ def test_a_chat_counts_its_last_answer_only(chatter: TorchModel) -> None:
     assert one.bytes == 3
 
 
-def test_a_long_document_is_measured_whole(byte_tokenizer: Any) -> None:
-    text = "the cat sat on the mat, and how are you doing today? " * 8
+def reference(model: Any, ids: list[int], width: int, stride: int) -> float:
+    """Every token but the first, each after what its window shows of it; one window at a time."""
+    total, reached, begin = 0.0, 1, 0
+    while True:
+        end = min(begin + width, len(ids))
+        piece = torch.tensor([ids[begin:end]])
+        with torch.no_grad():
+            logs = model(piece).logits[0].log_softmax(-1)
+        for place in range(reached, end):
+            total -= logs[place - begin - 1, ids[place]].item()
+        if end == len(ids):
+            return total
+        begin, reached = min(begin + stride, len(ids) - width), end
+
+
+@pytest.mark.parametrize("chosen", [{}, {"stride": 8}, {"window": 20, "stride": 19}])
+def test_a_long_document_is_measured_whole(byte_tokenizer: Any, chosen: dict[str, int]) -> None:
+    text = "the cat sat on the mat, and how are you doing today, naïve one? " * 8
     model = gpt2(byte_tokenizer, positions=32)
-    one = make("language-model", model, byte_tokenizer).log_likelihoods([Example(output=text)])[0]
+    answerer = make("language-model", model, byte_tokenizer)
+    one = answerer.log_likelihoods([Example(output=text)], **chosen)[0]
     ids = [*byte_tokenizer(text)["input_ids"], byte_tokenizer.eos_token_id]
     assert one.tokens == len(ids) - 1
-    total = 0.0
-    for start in range(0, len(ids) - 1, 31):
-        piece = torch.tensor([ids[start : start + 32]])
-        with torch.no_grad():
-            total += model(piece, labels=piece).loss.item() * (piece.shape[1] - 1)
+    assert (one.bytes, one.characters) == (len(text.encode()), len(text))
+    total = reference(model, ids, chosen.get("window", 32), chosen.get("stride", 16))
     assert one.nll == pytest.approx(total, rel=1e-4)
 
 
-@given(prompt=st.integers(1, 60), answer=st.integers(1, 80), limit=st.integers(2, 40))
-def test_windows_cover_every_token_of_an_answer_once(prompt: int, answer: int, limit: int) -> None:
+def test_more_context_makes_a_text_likelier() -> None:
+    """With windows that hardly overlap, most tokens follow little text."""
+    ids = np.arange(100, dtype=np.int32)
+
+    def context(stride: int) -> float:
+        seen = []
+        for piece in windows(Encoded(ids, ids.copy()), 20, stride):
+            seen += np.flatnonzero(piece.labels != IGNORED).tolist()
+        return float(np.mean(seen))
+
+    assert context(5) > context(10) > context(19)
+
+
+@given(
+    prompt=st.integers(1, 60),
+    answer=st.integers(1, 80),
+    width=st.integers(2, 40),
+    part=st.floats(0, 1),
+)
+def test_windows_cover_every_token_of_an_answer_once(
+    prompt: int, answer: int, width: int, part: float
+) -> None:
+    stride = 1 + int(part * (width - 2))
     ids = np.arange(prompt + answer, dtype=np.int32)
     labels = np.where(ids < prompt, np.int32(IGNORED), ids)
     labels[:1] = IGNORED
-    pieces = windows(Encoded(ids, labels), limit)
-    assert all(len(piece.input_ids) <= limit for piece in pieces)
+    pieces = windows(Encoded(ids, labels), width, stride)
+    assert all(len(piece.input_ids) <= width for piece in pieces)
     assert all(piece.labels[0] == IGNORED for piece in pieces)
     learnt = np.concatenate([piece.labels[piece.labels != IGNORED] for piece in pieces])
     assert learnt.tolist() == list(range(prompt, prompt + answer))
-    if answer < limit:
+    for piece in pieces[1:]:
+        assert np.flatnonzero(piece.labels != IGNORED).min() >= width - stride
+    if answer < width:
         assert len(pieces) == 1
-        assert len(pieces[0].input_ids) == min(limit, prompt + answer)
+        assert len(pieces[0].input_ids) == min(width, prompt + answer)
 
 
 def test_batches_change_nothing(chatter: TorchModel) -> None:

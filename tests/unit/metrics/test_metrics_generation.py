@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyforge.errors import DataError
 from tinyforge.metrics.generation import generation_tallies, rouge_l, token_f1
+from tinyforge.metrics.tally import Tally
 
 GOLD = [
     "The cat sat on the mat.",
@@ -81,7 +81,10 @@ def test_token_f1_is_squads() -> None:
 
 def test_all_answers_empty() -> None:
     tallies = generation_tallies(["one two", "three"], ["", ""]).tallies
-    assert {tally.value() for tally in tallies.values()} == {0.0}
+    values = {name: tally.value() for name, tally in tallies.items()}
+    assert values.pop("ter") == 100
+    assert values.pop("edit_distance") == 1
+    assert set(values.values()) == {0.0}
 
 
 def test_a_script_without_spaces_is_cut_into_characters() -> None:
@@ -97,7 +100,8 @@ def test_no_rows_is_an_error() -> None:
 
 def test_each_row_alone_has_a_score() -> None:
     tally = generation_tallies(GOLD, ANSWERS).tallies["chrf"]
-    rows = tally.score(np.asarray(tally.statistics))
+    assert isinstance(tally, Tally)
+    rows = tally.by_row()
     assert rows.shape == (4,)
     assert rows[2] == 0
     assert rows[0] > rows[3]

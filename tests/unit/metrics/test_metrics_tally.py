@@ -18,6 +18,7 @@ from tinyforge.metrics.calibration import calibration_tally
 from tinyforge.metrics.classification import label_tallies
 from tinyforge.metrics.likelihood import likelihood_tallies
 from tinyforge.metrics.tally import (
+    Means,
     bootstrap,
     mean_tally,
     percentile_interval,
@@ -71,6 +72,33 @@ def test_rows_of_a_group_are_drawn_together() -> None:
     assert grouped.value() == pytest.approx(tallies["macro_f1"].value())
 
 
+def test_groups_are_joined_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    groups = generator.permutation(np.repeat(np.arange(23), 3))
+    gold = [str(i) for i in generator.integers(0, 3, 69)]
+    tallies = [mean_tally(generator.random(69)), label_tallies(gold, gold[::-1], "012")["macro_f1"]]
+    for tally in tallies:
+        whole = tally.grouped(groups)
+        monkeypatch.setattr("tinyforge.metrics.tally._JOINED", 5)
+        parts = tally.grouped(groups)
+        monkeypatch.undo()
+        weights = generator.integers(0, 3, (4, 23)).astype(float)
+        np.testing.assert_allclose(whole.weighted(weights, {}), parts.weighted(weights, {}))
+        np.testing.assert_allclose(
+            whole.weighted(weights, {}), tally.weighted(weights[:, groups], {})
+        )
+
+
+def test_several_means_share_their_statistics() -> None:
+    means = Means(["a", "b"])
+    means.add({"a": [1.0, 2.0], "b": [0.0, 1.0]})
+    means.add({"a": [6.0], "b": [1.0]})
+    tallies = means.close()
+    assert {name: tally.value() for name, tally in tallies.items()} == {
+        "a": 3.0, "b": pytest.approx(2 / 3),
+    }  # fmt: skip
+
+
 def test_randomisation_agrees_with_the_sign_test() -> None:
     ours, theirs = np.ones(20), np.ones(20)
     theirs[:5] = 0
@@ -95,10 +123,11 @@ def test_interval_takes_the_middle_and_bears_infinity() -> None:
 
 
 def test_likelihoods() -> None:
-    tallies = likelihood_tallies([Likelihood(2.0, 2, 4), Likelihood(4.0, 1, 4)])
+    tallies = likelihood_tallies([Likelihood(2.0, 2, 4, 3), Likelihood(4.0, 1, 4, 2)])
+    assert tallies["bits_per_character"].value() == pytest.approx(6 / 5 / math.log(2))
     assert tallies["perplexity"].value() == pytest.approx(math.exp(2))
     assert tallies["bits_per_byte"].value() == pytest.approx(6 / 8 / math.log(2))
-    assert "perplexity" not in likelihood_tallies([Likelihood(2.0, 0, 4)])
+    assert set(likelihood_tallies([Likelihood(2.0, 0, 4)])) == {"bits_per_byte"}
     assert likelihood_tallies([]) == {}
     assert likelihood_tallies([Likelihood(1e6, 1, 4)])["perplexity"].value() == math.inf
 
@@ -120,6 +149,8 @@ def test_every_task_names_known_metrics() -> None:
 )
 def test_headline_of_labels(gold: list[str], name: str) -> None:
     assert primary_for_labels(gold).name == name
+    counts = {label: gold.count(label) for label in gold}
+    assert primary_for_labels(counts) == primary_for_labels(gold)
 
 
 def test_headline_of_answers() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from training_fakes import (
     train,
 )
 
+from tinyforge.train.loop import Training
 from tinyforge.train.preflight import measure
+from tinyforge.train.weights import Tensors
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd"])
@@ -33,6 +36,12 @@ def test_the_result_is_the_same_with_and_without(tmp_path: Path, optimizer: str)
     assert outcome.estimate is None
 
 
+def kept(training: Training) -> Callable[[], Tensors]:
+    """What stands for the checkpoint of the start."""
+    weights = {name: tensor.clone() for name, tensor in training.weights.learnt().items()}
+    return lambda: weights
+
+
 def test_nothing_is_left_behind() -> None:
     task = TinyTask()
     with begun(task=task) as training:
@@ -44,7 +53,7 @@ def test_nothing_is_left_behind() -> None:
         torch.manual_seed(5)
         np.random.seed(5)
         random.seed(5)
-        estimate = measure(training, TinyBatches())
+        estimate = measure(training, TinyBatches(), kept(training))
         assert (float(torch.rand(())), np.random.rand(), random.random()) == draws
         assert digest(training.model) == before
         assert training.optimizer.tensors() == {}
@@ -65,13 +74,13 @@ def test_an_error_leaves_nothing_behind_either() -> None:
     with begun(task=TinyTask(fault)) as training:
         before = digest(training.model)
         with pytest.raises(ValueError, match="broken"):
-            measure(training, TinyBatches())
+            measure(training, TinyBatches(), kept(training))
         assert digest(training.model) == before
 
 
 def test_time_is_never_more_than_allowed() -> None:
     with begun(epochs=1e7, max_minutes=2) as training:
-        assert measure(training, TinyBatches()).seconds == 120
+        assert measure(training, TinyBatches(), kept(training)).seconds == 120
 
 
 def test_no_measuring_on_resume(tmp_path: Path) -> None:

@@ -62,10 +62,11 @@ def test_one_seed_one_mask() -> None:
 
 
 def test_other_seeds_have_nothing_in_common() -> None:
-    """Seeds as they are drawn, and neighbours: their low 32 bits differ."""
+    """Seeds as they are drawn, neighbours, and such as differ in one bit of either half."""
     torch.manual_seed(0)
     drawn = [draw_seed() for _ in range(20)]
-    for one, other in [*itertools.pairwise([*drawn, *range(5)]), (5, 5 * 2**32)]:
+    bits = [(5, 5 ^ (1 << bit)) for bit in range(62)]
+    for one, other in [*itertools.pairwise([*drawn, *range(5)]), *bits]:
         agree = float((mask(0.5, one) == mask(0.5, other)).float().mean())
         assert within(agree, 0.5, COUNT), (one, other)
 
