@@ -34,7 +34,7 @@ def _edits(words: list[str], reference: list[str]) -> int:
     """Shifts, as long as they make the rest shorter, and the edits that are left."""
     if not reference:
         return len(words)
-    distance = _Distance(reference)
+    distance = EditDistance(reference)
     shifts = candidates = 0
     while True:
         distance.traced = words
@@ -47,7 +47,7 @@ def _edits(words: list[str], reference: list[str]) -> int:
     return shifts + int(distance(words)[0])
 
 
-class _Distance(BeamEditDistance):  # type: ignore[misc]
+class EditDistance(BeamEditDistance):  # type: ignore[misc]
     """The edit distance from a reference; with a trace only for ``traced``.
 
     A path of ``d`` edits between texts whose lengths differ by ``n`` words leaves the straight

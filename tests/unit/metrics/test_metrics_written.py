@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyforge.metrics.edit_rate import FastTER
+from tinyforge.metrics.edit_rate import EditDistance, FastTER
 from tinyforge.metrics.edits import edit_distance, levenshtein
 from tinyforge.metrics.generation import Writing, generation_tallies
 from tinyforge.metrics.numeric import is_numeric, last_number, same_number
@@ -259,10 +259,13 @@ def test_fast_ter_equals_sacrebleus(reference: list[str], random: Random) -> Non
         assert FastTER().corpus_score([answer], [[" ".join(reference)]]).score == expected
 
 
-def test_fast_ter_of_long_texts_leaves_to_sacrebleu_what_its_beam_may_miss() -> None:
-    from sacrebleu.metrics import TER
+@pytest.mark.parametrize("moved", [0, 5, 20, 23, 24, 28, 40])
+def test_fast_distances_are_those_within_sacrebleus_beam(moved: int) -> None:
+    """From a shift of 25 words on, the beam misses the shortest way, and so must we."""
+    from sacrebleu.metrics.lib_ter import BeamEditDistance
 
-    reference = " ".join(f"w{i}" for i in range(70))
-    answer = " ".join([*(f"x{i}" for i in range(28)), *(f"w{i}" for i in range(42))])
-    expected = TER().corpus_score([answer], [[reference]]).score
-    assert FastTER().corpus_score([answer], [[reference]]).score == expected
+    reference = [f"w{i}" for i in range(90)]
+    words = [f"x{i}" for i in range(moved)] + reference[: 90 - moved]
+    slow = BeamEditDistance(reference)(words)[0]
+    assert EditDistance(reference)(words)[0] == slow
+    assert slow == (2 * moved if moved < 25 else 90)
