@@ -77,9 +77,10 @@ class EvaluateSettings(Stage):
         description="File of the rows that the model learnt from, to count the judged rows among "
         "them; default: the run's own, where they are still there.",
     )
-    label_errors: bool = Field(
-        False,
-        description="Look for wrong labels among the rows (five quick models are trained on them).",
+    label_errors: bool | None = Field(
+        None,
+        description="Look for wrong labels among the rows: five quick models learn them, with the "
+        "help of a pretrained encoder; default: without that help, and where it takes seconds.",
     )
     learning_curve: bool = Field(
         False,

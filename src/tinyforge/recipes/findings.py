@@ -20,7 +20,7 @@ from tinyforge.errors import DataError, TinyForgeError
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.findings import Findings, find
 from tinyforge.evaluate.findings.forgetting import find_forgetting, probe
-from tinyforge.evaluate.findings.label_errors import LabelErrors
+from tinyforge.evaluate.findings.label_errors import FEWEST_ROWS, LabelErrors
 from tinyforge.evaluate.findings.out_of_scope import (
     OutOfScope,
     detect,
@@ -42,6 +42,8 @@ TRAINING_ROWS = 1_000
 """Training rows that are judged, to compare them with the test rows."""
 
 _SCOPE_ROWS = 1_000
+_QUICK = 100_000
+"""Rows times labels up to which wrong labels are looked for unasked."""
 SUSPECTS = Path("tinyforge") / "label_errors.jsonl"
 
 
@@ -87,7 +89,7 @@ def findings_of_run(
         else:
             threshold.save(folder)
     suspects = None
-    if labelled and settings.evaluate.label_errors:
+    if labelled and _wants_label_errors(settings, dataset):
         suspects = _label_errors(dataset, settings, evaluation, validation, folder)
     return find(
         evaluation, test, baselines=baselines, verdict=verdict, train=train,
@@ -133,7 +135,15 @@ def findings_of_file(
 
 
 def _needs_validation(settings: Settings) -> bool:
-    return settings.evaluate.target_accuracy is not None or settings.evaluate.label_errors
+    return settings.evaluate.target_accuracy is not None or bool(settings.evaluate.label_errors)
+
+
+def _wants_label_errors(settings: Settings, dataset: Dataset) -> bool:
+    """As the user said; else where the quick models take seconds: one for each label and fold."""
+    if settings.evaluate.label_errors is not None:
+        return settings.evaluate.label_errors
+    rows = len(dataset.train) + len(dataset.validation) + len(dataset.test)
+    return rows >= FEWEST_ROWS and rows * len(dataset.labels) <= _QUICK
 
 
 def _label_errors(
@@ -147,7 +157,9 @@ def _label_errors(
     log.info("looking for wrong labels")
     work = dataset.store.data.path.parent / "label-errors"
     try:
-        found = label_errors_of(dataset, settings, work, vectors=True, judged=judged)
+        found = label_errors_of(
+            dataset, settings, work, vectors=bool(settings.evaluate.label_errors), judged=judged
+        )
     except DataError as error:
         log.warning(f"wrong labels were not looked for: {error}")
         return None
