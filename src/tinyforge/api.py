@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.compare import Compared
     from tinyforge.recipes.evaluate import Judgement
+    from tinyforge.recipes.lm_eval import Benchmarks
     from tinyforge.recipes.train import Run
     from tinyforge.train.hooks import Listener
 
@@ -113,12 +114,12 @@ def evaluate(
     report: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     **keywords: Any,
-) -> Judgement:
+) -> Judgement | Benchmarks:
     """Score a model on rows, with 95 % intervals; with ``baseline``, next to other models.
 
     Args:
         model: a run folder, any Hugging Face folder, or a hub id.
-        data: as for ``train``.
+        data: as for ``train``; or ``lm-eval:TASK``, public benchmarks by the package ``lm-eval``.
         baseline: another model, or several.
         prompt: how to put the rows to the model, as for ``load``.
         report: an HTML file to write.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tinyforge.inference.prompted import PromptedModel
     from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.evaluate import Judgement
+    from tinyforge.recipes.lm_eval import Benchmarks
     from tinyforge.recipes.train import Run
 
 
@@ -98,7 +99,7 @@ class Trainer:
         """The trained model's answer to a text, or answers to a list of texts."""
         return self.model.predict(text, **options)
 
-    def evaluate(self, data: Any) -> Judgement:
+    def evaluate(self, data: Any) -> Judgement | Benchmarks:
         """Scores of the trained model on other rows, with 95 % intervals."""
         return api.evaluate(self._folder(), data)
 

@@ -266,6 +266,7 @@ def test_checkpointed_activations(name: str) -> None:
         changed.activation_checkpointing_enable()
     same(one_step(model, task, batch), plain)
     again = one_step(dropping, task, batch)
-    assert whole.loss != pytest.approx(plain.loss, rel=1e-3)
+    # Dropout did something: by chance alone the losses may be near, the gradients are not.
+    assert whole.norm != pytest.approx(plain.norm, rel=1e-3)
     assert again.loss == whole.loss
     same(again, whole)

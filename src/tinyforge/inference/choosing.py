@@ -31,6 +31,9 @@ from tinyforge.tasks.tokens import pad, pad_id
 
 log = logging.getLogger("tinyforge")
 
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
 LOGITS = 2**24
 """Logits computed at one time, at most: 64 MB in float32."""
 
@@ -51,19 +54,34 @@ class AnswerScorer:
         self._takes = set(inspect.signature(type(self._plain_model).forward).parameters)
         self._shares: bool | None = None
 
-    def log_likelihoods(self, rows: Sequence[Candidates]) -> list[NDArray[np.float64]]:
+    def log_likelihoods(self, rows: Sequence[Candidates]) -> list[Floats]:
         """The natural-log likelihood of every answer of every row, summed over its tokens.
 
         Raises:
             ModelError: the model's outputs are not finite numbers.
         """
+        return [scores for scores, _ in self._found(rows, greedy=False)]
+
+    def with_greedy(self, rows: Sequence[Candidates]) -> list[tuple[Floats, Flags]]:
+        """``log_likelihoods``, and of every answer whether each of its tokens is the likeliest.
+
+        Raises:
+            ModelError: the model's outputs are not finite numbers.
+        """
+        return self._found(rows, greedy=True)
+
+    def _found(self, rows: Sequence[Candidates], *, greedy: bool) -> list[tuple[Floats, Flags]]:
         if not rows:
             return []
         with answering(self._model):
             if self._shares is None:
                 self._shares = self._agrees(rows)
-            found = self._shared(rows) if self._shares else self._plainly(rows)
-        if not all(np.isfinite(row).all() for row in found):
+            if self._shares:
+                found = self._shared(rows)
+            else:
+                chosen = self._greedily(rows) if greedy else [np.zeros(0, bool)] * len(rows)
+                found = list(zip(self._plainly(rows), chosen, strict=True))
+        if not all(np.isfinite(row).all() for row, _ in found):
             raise ModelError(
                 "the model's outputs are not finite numbers, so it is damaged",
                 fix="Copy, download or train it again",
@@ -77,7 +95,7 @@ class AnswerScorer:
         ranked = sorted(rows, key=lambda row: len(row.prompt))
         trial = [ranked[0], ranked[-1]]
         try:
-            shared = self._shared(trial)
+            shared = [scores for scores, _ in self._shared(trial)]
         except (RuntimeError, IndexError, TypeError, AttributeError, ValueError, KeyError) as error:
             log.info(f"labels are scored one by one: the model's cache cannot be shared ({error})")
             return False
@@ -91,7 +109,7 @@ class AnswerScorer:
             log.info("labels are scored one by one: the model's cache gives other numbers")
         return same
 
-    def _plainly(self, rows: Sequence[Candidates]) -> list[NDArray[np.float64]]:
+    def _plainly(self, rows: Sequence[Candidates]) -> list[Floats]:
         items = [self._item(row.prompt, answer) for row in rows for answer in row.answers]
         lengths = [max(len(item.input_ids), len(item.labels)) for item in items]
         device = self._plain_model.device
@@ -102,14 +120,27 @@ class AnswerScorer:
         ends = np.cumsum([len(row.answers) for row in rows])
         return list(np.split(scores, ends[:-1]))
 
+    def _greedily(self, rows: Sequence[Candidates]) -> list[Flags]:
+        """Whether each token of each answer is the likeliest one, every answer read on its own."""
+        found = []
+        for row in rows:
+            flags = []
+            for answer in row.answers:
+                item = self._task.collate([self._item(row.prompt, answer)])
+                logits = self._plain_model(**on_device(item, self._plain_model.device)).logits
+                last = logits[0, -len(answer) - 1 : -1] if self._decoder else logits[0]
+                flags.append(bool((last.argmax(-1).cpu().numpy() == answer).all()))
+            found.append(np.array(flags))
+        return found
+
     def _item(self, prompt: Ids, answer: Ids) -> Encoded:
         if not self._decoder:
             return Encoded(prompt, answer)
         read = np.full(len(prompt), IGNORED, dtype=np.int32)
         return Encoded(np.concatenate([prompt, answer]), np.concatenate([read, answer]))
 
-    def _shared(self, rows: Sequence[Candidates]) -> list[NDArray[np.float64]]:
-        found: dict[int, NDArray[np.float64]] = {}
+    def _shared(self, rows: Sequence[Candidates]) -> list[tuple[Floats, Flags]]:
+        found: dict[int, tuple[Floats, Flags]] = {}
         lengths = [len(row.prompt) for row in rows]
         budget = reading_budget(self._plain_model.device.type)
         for batch in by_length(lengths, rows=len(rows), tokens=budget):
@@ -117,13 +148,15 @@ class AnswerScorer:
             found.update(zip(batch, some, strict=True))
         return [found[i] for i in range(len(rows))]
 
-    def _batch(self, rows: Sequence[Candidates]) -> list[NDArray[np.float64]]:
+    def _batch(self, rows: Sequence[Candidates]) -> list[tuple[Floats, Flags]]:
         """Prompts read once; then all answers of more than one token, some at a time."""
         read, logits = self._read([row.prompt for row in rows])
         first = logits.float().log_softmax(-1).double().cpu().numpy()
         scores = [
             first[at, [int(answer[0]) for answer in row.answers]] for at, row in enumerate(rows)
         ]
+        best = first.max(-1)
+        greedy = [row == best[at] for at, row in enumerate(scores)]
         pairs = [
             (at, place)
             for at, row in enumerate(rows)
@@ -139,9 +172,10 @@ class AnswerScorer:
             chosen = [pairs[i] for i in batch]
             answers = [rows[at].answers[place] for at, place in chosen]
             rest = self._rest(read, [at for at, _ in chosen], answers)
-            for (at, place), value in zip(chosen, rest, strict=True):
+            for (at, place), value, likeliest in zip(chosen, *rest, strict=True):
                 scores[at][place] += value
-        return scores
+                greedy[at][place] &= likeliest
+        return list(zip(scores, greedy, strict=True))
 
     def _read(self, prompts: Sequence[Ids]) -> tuple[_Read, Tensor]:
         """The prompts, kept for their answers, and the logits of each answer's first token."""
@@ -161,8 +195,11 @@ class AnswerScorer:
         states = None if self._decoder else out.encoder_last_hidden_state
         return _Read(out.past_key_values, batch["attention_mask"], states), out.logits[:, -1]
 
-    def _rest(self, read: _Read, rows: Sequence[int], answers: Sequence[Ids]) -> NDArray[Any]:
-        """The log-likelihood of each answer's tokens after its first."""
+    def _rest(
+        self, read: _Read, rows: Sequence[int], answers: Sequence[Ids]
+    ) -> tuple[Floats, Flags]:
+        """The log-likelihood of each answer's tokens after its first, and whether each of them is
+        the likeliest."""
         device = self._plain_model.device
         ids, mask = (
             torch.from_numpy(part).to(device) for part in pad([a[:-1] for a in answers], self._pad)
@@ -184,9 +221,10 @@ class AnswerScorer:
                 "encoder_outputs": states, "attention_mask": seen, "decoder_input_ids": ids,
             }  # fmt: skip
         logits = self._plain_model(**inputs).logits.float()
+        chosen = logits.gather(2, wanted[:, :, None])[:, :, 0]
+        greedy = ((chosen == logits.amax(-1)) | (mask == 0)).all(1)
         each = logits.log_softmax(-1).gather(2, wanted[:, :, None])[:, :, 0]
-        found: NDArray[Any] = (each.double() * mask).sum(1).cpu().numpy()
-        return found
+        return (each.double() * mask).sum(1).cpu().numpy(), greedy.cpu().numpy()
 
     def _start(self) -> int | None:
         """The token that an encoder-decoder's answers begin after; None where none is named."""

@@ -12,12 +12,13 @@ from typing import Any
 from tinyforge.artifacts.files import write_text
 from tinyforge.artifacts.report import render
 from tinyforge.config.settings import Settings
-from tinyforge.errors import FolderError
+from tinyforge.errors import FolderError, SettingError
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.report import build_report, describe
 from tinyforge.evaluate.verdict import Verdict, judge
 from tinyforge.recipes.exam import read_exam
 from tinyforge.recipes.findings import findings_of_file
+from tinyforge.recipes.lm_eval import Benchmarks, is_benchmark, run_benchmarks
 from tinyforge.recipes.machine import describe_machine
 from tinyforge.recipes.models import knows_some, labels_of, open_model, score_rivals
 from tinyforge.recipes.prompting import ask_for
@@ -74,12 +75,13 @@ def evaluate(
     baseline: str | Path | Sequence[str | Path] | None = None,
     prompt: Any = None,
     report: Path | None = None,
-) -> Judgement:
+) -> Judgement | Benchmarks:
     """Score a model on all rows of ``data``; with ``baseline``, next to others on the same rows.
 
     Args:
         model: a run folder, any Hugging Face folder or a hub id.
-        data: as for training; every good row is judged, bad ones are counted and named.
+        data: as for training; every good row is judged, bad ones are counted and named. Or
+            ``lm-eval:TASK``, tasks of the lm-evaluation-harness; see ``run_benchmarks``.
         baseline: another model, or several, beside those in ``evaluate.baseline_models``.
         prompt: how to put the rows to the model; see ``load``.
         report: an HTML file to write.
@@ -87,6 +89,9 @@ def evaluate(
     Raises:
         TinyForgeError: the model cannot be read, or the rows do not fit it.
     """
+    if is_benchmark(data):
+        _refuse_beside_benchmark(baseline=baseline, prompt=prompt, report=report)
+        return run_benchmarks(model, data, settings)
     writable(report)
     started = time.monotonic()
     ours = open_model(model, settings, prompt)
@@ -127,6 +132,15 @@ def writable(*files: Path | None) -> None:
         if file is not None and (file.is_dir() or not file.absolute().parent.is_dir()):
             what = "is a folder" if file.is_dir() else "lies in a folder that does not exist"
             raise FolderError(what, where=str(file), fix="Give the name of a file to write")
+
+
+def _refuse_beside_benchmark(**options: Any) -> None:
+    for name, value in options.items():
+        if value:
+            raise SettingError(
+                "has no effect on tasks of lm-eval, which have prompts and metrics of their own",
+                where=name, value=value, fix="Leave it out",
+            )  # fmt: skip
 
 
 def _several(baseline: str | Path | Sequence[str | Path] | None) -> list[str]:

@@ -150,8 +150,8 @@ static inline v16 expv(v16 x) {
 
 // ---- random bits ------------------------------------------------------------------------------
 
-// A 32-bit mix (the finalizer of MurmurHash3, twice keyed) of a seed and an element's place. The
-// last product spreads the second key over the upper bits, which are the ones that are used.
+// A 32-bit mix of a seed and an element's place: MurmurHash3's finalizer, keyed twice. What follows
+// the second key spreads each of its bits over the upper half, which is the half that is used.
 static inline u16v hashed(uint64_t seed, uint32_t place) {
     const u16v lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     u16v x = (lane + place) * 0x9E3779B1u + uint32_t(seed);
@@ -159,6 +159,7 @@ static inline u16v hashed(uint64_t seed, uint32_t place) {
     x *= 0x85ebca6bu;
     x ^= x >> 13;
     x += uint32_t(seed >> 32);
+    x ^= x >> 16;
     x *= 0xc2b2ae35u;
     x ^= x >> 15;
     x *= 0x2c1b3c6du;
