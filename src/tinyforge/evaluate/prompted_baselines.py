@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.config.evaluate import EvaluateSettings
+from tinyforge.data.some_rows import Rows
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.joined import JoinedReferences
 from tinyforge.evaluate.run import GENERATING, evaluate
@@ -90,25 +90,6 @@ class Timed:
         return found
 
 
-class Picked(Sequence[Example]):
-    """Some of the rows of a sequence, in their order."""
-
-    def __init__(self, examples: Sequence[Example], rows: NDArray[np.int64]) -> None:
-        self._examples, self._rows = examples, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
-        if isinstance(index, slice):
-            return Picked(self._examples, self._rows[index])
-        return self._examples[int(self._rows[index])]
-
-
 def some_rows(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
     """At most so many of the rows, chosen at random, in their order."""
     if len(rows) <= most:
@@ -117,12 +98,12 @@ def some_rows(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64
     return rows[np.sort(chosen)]
 
 
-def _part(examples: Sequence[Example], rows: NDArray[np.int64], *, joined: bool) -> Picked:
+def _part(examples: Sequence[Example], rows: NDArray[np.int64], *, joined: bool) -> Rows:
     if not joined:
-        return Picked(examples, rows)
+        return Rows(examples, rows)
     together = JoinedReferences(examples)
     places = {together.row(i): i for i in range(len(together))}
-    return Picked(together, np.array([places[int(row)] for row in rows]))
+    return Rows(together, np.array([places[int(row)] for row in rows]))
 
 
 def score_prompted(

@@ -139,7 +139,7 @@ def _refuse_beside_benchmark(**options: Any) -> None:
         if value:
             raise SettingError(
                 "has no effect on tasks of lm-eval, which have prompts and metrics of their own",
-                where=name, value=value, fix="Leave it out",
+                where=name, value=str(value), fix="Leave it out",
             )  # fmt: skip
 
 

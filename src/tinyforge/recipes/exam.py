@@ -9,12 +9,12 @@ from typing import Any
 
 from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
+from tinyforge.data.some_rows import Rows
 from tinyforge.data.survey import survey
 from tinyforge.evaluate.choices import Kind, find_kind, read_choices, score_choices
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.run import evaluate
 from tinyforge.recipes.judge import every_ten_seconds
-from tinyforge.recipes.rows import Rows
 from tinyforge.records.examples import Example
 
 

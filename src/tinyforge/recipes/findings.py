@@ -15,6 +15,7 @@ from tinyforge.artifacts.files import read_json
 from tinyforge.config.data import DataSettings
 from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
+from tinyforge.data.some_rows import Rows
 from tinyforge.data.survey import survey
 from tinyforge.errors import DataError, TinyForgeError
 from tinyforge.evaluate.evaluation import Evaluation
@@ -32,7 +33,6 @@ from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict
 from tinyforge.recipes.label_errors import label_errors_of, write_suspects
 from tinyforge.recipes.questions import read_questions
-from tinyforge.recipes.rows import Rows
 from tinyforge.recipes.setup import Setup
 from tinyforge.records.examples import Example
 

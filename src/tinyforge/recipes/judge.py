@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyforge.data.some_rows import Rows
 from tinyforge.evaluate.baselines import baselines, score_baselines
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.findings import Findings
@@ -19,7 +20,6 @@ from tinyforge.inference.torch_model import TorchModel
 from tinyforge.recipes.findings import findings_of_run
 from tinyforge.recipes.models import score_rivals
 from tinyforge.recipes.prompting import prompted_baselines
-from tinyforge.recipes.rows import Rows
 from tinyforge.recipes.setup import Setup, load_model
 
 log = logging.getLogger("tinyforge")

@@ -19,12 +19,12 @@ from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
 from tinyforge.data.duplicates import find_clusters, join_groups
 from tinyforge.data.similar import compared_text, short_hash
+from tinyforge.data.some_rows import Rows
 from tinyforge.data.survey import survey
 from tinyforge.errors import DataError, FolderError
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.findings.label_errors import LabelErrors, Suspect, find_label_errors
 from tinyforge.recipes.decide import choose_task
-from tinyforge.recipes.rows import Rows
 from tinyforge.records.examples import Example
 
 log = logging.getLogger("tinyforge")

@@ -16,13 +16,13 @@ import numpy as np
 from tinyforge.artifacts.files import read_json, write_json
 from tinyforge.artifacts.run_folder import RunFolder, open_run
 from tinyforge.config.settings import Settings
+from tinyforge.data.some_rows import Rows
 from tinyforge.errors import FolderError, SettingError
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.findings.learning_curve import LearningCurve, Point, fit_curve
 from tinyforge.evaluate.run import evaluate
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.models.lora import merge
-from tinyforge.recipes.rows import Rows
 from tinyforge.recipes.setup import Setup, set_up
 
 log = logging.getLogger("tinyforge")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from evaluate_fakes import SETTINGS, Says, label, labelled
 
+from tinyforge.data.some_rows import Rows
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.prompted_baselines import (
     FIRST_ROWS,
-    Picked,
     Timed,
     TooSlow,
     score_prompted,
@@ -119,7 +119,7 @@ def test_what_is_done_is_done() -> None:
 
 
 def test_picked_rows() -> None:
-    picked = Picked(EXAMPLES, np.array([2, 5, 7]))
+    picked = Rows(EXAMPLES, np.array([2, 5, 7]))
     assert [e.source.line for e in picked] == [3, 6, 8]
     assert [e.source.line for e in picked[1:]] == [6, 8]
     assert picked[-1].source.line == 8

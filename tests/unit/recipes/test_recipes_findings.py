@@ -24,7 +24,7 @@ from tinyforge.recipes.train import train
 SMALL = {
     "model.name": "scratch:bert-tiny",
     "model.shape": {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-    "train.max_steps": 30,
+    "train.max_steps": 80,
     "train.learning_rate": 3e-3,
     "evaluate.bootstrap_samples": 200,
 }
