@@ -88,9 +88,9 @@ class HarnessModel:
     ) -> list[float]:
         """The log-likelihood in nats of each whole text, after the model's start token.
 
-        A long text is measured in windows that do not overlap, but that each is given the last
-        token of the one before, and the last one as many as fit: the harness's way, which every
-        published figure has.
+        Special tokens that the tokenizer puts around a text are not counted. A long text is
+        measured in windows that do not overlap, but that each is given the last token of the one
+        before, and the last one as many as fit: the harness's way.
         """
         texts = [str(request.args[0]) for request in requests]
         pieces = [

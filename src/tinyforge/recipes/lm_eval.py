@@ -36,6 +36,11 @@ _SWITCHES = (
     ("datasets.config", "HF_HUB_OFFLINE"),
     ("datasets.config", "HF_DATASETS_OFFLINE"),
 )
+_HEEDED = {
+    "data": frozenset[str](),
+    "evaluate": frozenset({"max_rows", "bootstrap_samples"}),
+    "generate": frozenset({"batch_size"}),
+}
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,7 @@ def run_benchmarks(model: str | Path, named: str, settings: Settings) -> Benchma
     names = [name.strip() for name in named.removeprefix(PREFIX).split(",") if name.strip()]
     if not names:
         raise SettingError("no task is named", value=named, fix="Say lm-eval:NAME or NAME,NAME")
+    _check_settings(settings)
     started = time.monotonic()
     base, evaluator, manager = _harness()
     _check_known(names, manager)
@@ -187,6 +193,18 @@ def _harness() -> tuple[Any, Any, Any]:
             "installed", fix=f"Run: pip install {package}",
         ) from error  # fmt: skip
     return base, evaluator, manager
+
+
+def _check_settings(settings: Settings) -> None:
+    """Raise SettingError for a setting that the harness would not heed."""
+    for stage, heeded in _HEEDED.items():
+        chosen = getattr(settings, stage)
+        for name in sorted(chosen.model_fields_set - heeded):
+            raise SettingError(
+                "has no effect on tasks of lm-eval", where=f"{stage}.{name}",
+                value=getattr(chosen, name),
+                fix="Leave it out; evaluate.max_rows bounds the rows of each task",
+            )  # fmt: skip
 
 
 def _check_known(names: Sequence[str], manager: Any) -> None:

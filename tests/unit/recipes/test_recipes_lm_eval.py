@@ -92,10 +92,10 @@ def stories(shared_folder: Path) -> str:
 
 @pytest.mark.usefixtures("package")
 def test_a_task_s_figures(stories: str, capsys: pytest.CaptureFixture[str]) -> None:
-    before = dict(os.environ)
-    found = tinyforge.evaluate(stories, "lm-eval:colours", max_rows=5)
+    before = {name: os.environ.get(name) for name in recipe._OFFLINE}
+    found = tinyforge.evaluate(stories, "lm-eval:colours", settings={"evaluate.max_rows": 5})
     assert isinstance(found, recipe.Benchmarks)
-    assert dict(os.environ) == before
+    assert {name: os.environ.get(name) for name in before} == before
     assert sys.modules["datasets.config"].HF_DATASETS_OFFLINE is False
     assert capsys.readouterr().out == "", "the standard output is the result's alone"
     plain = json.loads(json.dumps(found.to_json()))
@@ -137,7 +137,7 @@ def test_mistakes_in_one_line(
 
 def test_without_the_package(stories: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lm_eval", None)
-    with pytest.raises(SettingError, match="'lm-eval', which is not.*Run: pip install lm-eval"):
+    with pytest.raises(SettingError, match=r"'lm-eval', which is not.*Run: pip install lm-eval"):
         tinyforge.evaluate(stories, "lm-eval:colours")
 
 
@@ -145,6 +145,12 @@ def test_without_the_package(stories: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_has_no_effect_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=f"^{next(iter(option))}: has no effect"):
         evaluate("model", "lm-eval:colours", settings=load_settings(None, ()), **option)
+
+
+@pytest.mark.parametrize("name", ["data.max_rows", "generate.num_beams", "evaluate.few_shot"])
+def test_a_setting_without_effect_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name}: has no effect on tasks of lm-eval"):
+        tinyforge.evaluate("model", "lm-eval:colours", settings={name: 5})
 
 
 @pytest.mark.usefixtures("package")
@@ -171,6 +177,7 @@ metadata: {{version: 1.0}}
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("lm_eval") is None,
     reason="the package lm-eval is not installed (pip install lm-eval)",
