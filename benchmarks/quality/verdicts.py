@@ -89,7 +89,7 @@ def cases(models: Path) -> list[Case]:
             "GoEmotions, MiniLM", "cls/goemotions_train.jsonl.gz", auto,
             test="cls/goemotions_dev.jsonl.gz",
         ),
-        Case("E2E, scratch T5", "t2t/e2e_devset.jsonl.gz", (*t5, "--set", "data.group=mr")),
+        Case("E2E, scratch T5", "t2t/e2e_devset.jsonl.gz", t5),
         Case("Multi30k en-de, scratch T5", pairs("train"), t5, test=pairs("test_2016_flickr")),
         Case(
             "stories260K, tuned on speeches", speeches,

@@ -38,7 +38,9 @@ GENERATING = ("text2text", "instruct")
 GENERATED_ROWS = 1_000
 """Answers generated for a judgement, at most, where the user sets no number."""
 
-_CHUNK = 256
+_CHUNK = {"classify": 2_048}
+"""Rows in memory at a time, 256 of other tasks: of many rows that are only read, those of like
+length find each other."""
 
 Measure = Callable[[Sequence[Example]], list[Likelihood]]
 
@@ -103,14 +105,15 @@ def evaluate(
     known = tuple(labels) or tuple(getattr(predictor, "labels", ()))
     scorer = _scorer(task, known, multi_label, len(rows), settings)
     kept = Kept(Worst(raw=task == "language-model"))
-    for start in range(0, len(rows), _CHUNK):
-        chunk = _next(examples, rows[start : start + _CHUNK], task, multi_label, kept.places)
+    size = _CHUNK.get(task, 256)
+    for start in range(0, len(rows), size):
+        chunk = _next(examples, rows[start : start + size], task, multi_label, kept.places)
         if chunk and kept.places.count == len(chunk):
             check_fit(chunk, examples, task, known, multi_label, name)
         if chunk:
             _answer(predictor, chunk, task, measure, scorer, kept)
         if progress is not None:
-            progress(min(start + _CHUNK, len(rows)), len(rows))
+            progress(min(start + size, len(rows)), len(rows))
     if not kept.places.count:
         raise _no_answers(kept.places)
     scoring = scorer.close()

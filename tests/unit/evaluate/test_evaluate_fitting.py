@@ -38,7 +38,7 @@ def test_empty_texts() -> None:
 
 
 def test_known_labels_later_in_the_file_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinyforge.evaluate.run._CHUNK", 2)
+    monkeypatch.setattr("tinyforge.evaluate.run._CHUNK", {"classify": 2})
     rows = labelled(["new", "new", "yes"])
     result = evaluate(
         Says([label("yes")] * 3), rows, task="classify", labels=("yes", "no"), settings=SETTINGS

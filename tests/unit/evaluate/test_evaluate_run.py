@@ -52,7 +52,7 @@ def test_perfect_on_few_rows_is_not_certain() -> None:
 
 
 def test_rows_are_asked_in_chunks_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinyforge.evaluate.run._CHUNK", 3)
+    monkeypatch.setattr("tinyforge.evaluate.run._CHUNK", {"classify": 3})
     says = Says([label("yes")] * 7 + [label("no")])
     seen: list[tuple[int, int]] = []
     result = evaluate(
