@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tinyforge.cli.evaluate import STAGES
-from tinyforge.cli.options import AS_JSON, REPORT, SET, print_json
+from tinyforge.cli.options import AS_JSON, REPORT, SET, show
 from tinyforge.errors import SettingError
 
 
@@ -45,9 +45,4 @@ def compare(
         models, data, settings=settings, report=None if report is None else Path(report),
         changes=None if changes is None else Path(changes),
     )  # fmt: skip
-    if as_json:
-        print_json(result.to_json())
-    else:
-        click.echo(result.summary())
-        if report is not None:
-            click.echo(f"Report: {report}")
+    show(result, as_json=as_json, report=report)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tinyforge.cli.options import AS_JSON, BASELINES, REPORT, SET, print_json
+from tinyforge.cli.options import AS_JSON, BASELINES, REPORT, SET, show
 
 STAGES = ("task", "data", "evaluate", "generate", "model", "train")
 
@@ -43,9 +43,4 @@ def evaluate(
         model, data, settings=settings, baseline=baselines, prompt=prompt,
         report=None if report is None else Path(report),
     )  # fmt: skip
-    if as_json:
-        print_json(result.to_json())
-    else:
-        click.echo(result.summary())
-        if report is not None:
-            click.echo(f"Report: {report}")
+    show(result, as_json=as_json, report=report)

@@ -60,3 +60,13 @@ def chosen(flags: Mapping[str, Any]) -> dict[str, Any]:
 def print_json(result: Any) -> None:
     """One object on one line, in UTF-8."""
     click.echo(json.dumps(result, ensure_ascii=False, default=str))
+
+
+def show(result: Any, *, as_json: bool, report: str | None) -> None:
+    """What a judgement came to: as JSON, or as lines that end with where its report is."""
+    if as_json:
+        print_json(result.to_json())
+        return
+    click.echo(result.summary())
+    if report is not None:
+        click.echo(f"Report: {report}")
