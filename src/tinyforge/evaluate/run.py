@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -105,15 +105,10 @@ def evaluate(
     known = tuple(labels) or tuple(getattr(predictor, "labels", ()))
     scorer = _scorer(task, known, multi_label, len(rows), settings)
     kept = Kept(Worst(raw=task == "language-model"))
-    size = _CHUNK.get(task, 256)
-    for start in range(0, len(rows), size):
-        chunk = _next(examples, rows[start : start + size], task, multi_label, kept.places)
-        if chunk and kept.places.count == len(chunk):
+    for chunk in _chunks(examples, rows, task, multi_label, kept.places, progress):
+        if kept.places.count == len(chunk):
             check_fit(chunk, examples, task, known, multi_label, name)
-        if chunk:
-            _answer(predictor, chunk, task, measure, scorer, kept)
-        if progress is not None:
-            progress(min(start + size, len(rows)), len(rows))
+        _answer(predictor, chunk, task, measure, scorer, kept)
     if not kept.places.count:
         raise _no_answers(kept.places)
     scoring = scorer.close()
@@ -127,6 +122,24 @@ def evaluate(
         parameters=getattr(predictor, "parameters", None),
         size_bytes=getattr(predictor, "size_bytes", None), **made,
     )  # fmt: skip
+
+
+def _chunks(
+    examples: Sequence[Example],
+    rows: NDArray[np.int64],
+    task: str,
+    multi_label: bool,
+    places: Places,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[list[tuple[Example, tuple[str, ...]]]]:
+    """The rows that have an answer, so many at a time; tells ``progress`` when one is done with."""
+    size = _CHUNK.get(task, 256)
+    for start in range(0, len(rows), size):
+        chunk = _next(examples, rows[start : start + size], task, multi_label, places)
+        if chunk:
+            yield chunk
+        if progress is not None:
+            progress(min(start + size, len(rows)), len(rows))
 
 
 def _no_answers(places: Places) -> DataError:
