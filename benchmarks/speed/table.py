@@ -19,7 +19,7 @@ def render(result: Result) -> str:
     """The tables of any case."""
     kinds = {
         "gpt_characters": seconds_to_loss, "start": seconds, "memory": memory, "profile": profile,
-        "judging": judging,
+        "judging": judging, "shakespeare": challenge, "tokenizers": tokenizers,
     }  # fmt: skip
     if result["case"] in kinds:
         return kinds[result["case"]](result)
@@ -99,6 +99,28 @@ def seconds_to_loss(result: Result) -> str:
     return heading(result) + rows_of(header, rows) + end
 
 
+def challenge(result: Result) -> str:
+    """Minutes and end loss of each seed, and how the loss fell."""
+    wanted = result["published_loss"]
+    runs = result["sides"]["ours"]
+    rows = [
+        [
+            str(seed), f"{run['seconds'] / 60:.1f}", f"{run['wall_seconds'] / 60:.1f}",
+            f"{run['loss']:.4f}", "yes" if run["loss"] <= wanted else "no",
+            f"{run['parameters'] / 1e6:.1f} M",
+        ]
+        for seed, run in enumerate(runs)
+    ]  # fmt: skip
+    header = (
+        "seed", "minutes of steps", "minutes in all", "validation loss", f"reaches {wanted}",
+        "weights",
+    )  # fmt: skip
+    fell = ", ".join(
+        f"{look['loss']:.3f} at {look['seconds'] / 60:.1f}" for look in runs[0]["looks"]
+    )
+    return heading(result) + rows_of(header, rows) + f"\n\nSeed 0, loss at minute: {fell}."
+
+
 def seconds(result: Result) -> str:
     """Seconds alone."""
     one = result["comparisons"][0]
@@ -110,15 +132,16 @@ def seconds(result: Result) -> str:
 def judging(result: Result) -> str:
     """Rows a second of an evaluation."""
     by_peer = {one["peer"]: one for one in result["comparisons"]}
+    measure = result.get("measure", "accuracy")
     rows = [
         [
-            name, spread(rate), f"{result['sides'][name][0]['accuracy']:.4f}",
+            name, spread(rate), f"{result['sides'][name][0][measure]:.4f}",
             times(by_peer[name]["speed"]) if name in by_peer else "",
             counts(by_peer[name]) if name in by_peer else "",
         ]
         for name, rate in result["rates"].items()
     ]  # fmt: skip
-    header = ("side", "rows/s", "accuracy", "ours is", "counts")
+    header = ("side", "rows/s", measure, "ours is", "counts")
     return heading(result) + rows_of(header, rows)
 
 
@@ -133,6 +156,72 @@ def memory(result: Result) -> str:
         state = f"{point['state_bytes'] / GIB:.2f}"
         rows.append([f"{point['vocabulary']:,}", state, *sides, ratio, words])
     header = ("vocabulary", "weights, gradients, AdamW, GiB", *names, "ours / peer", "counts")
+    return heading(result) + rows_of(header, rows)
+
+
+def near_duplicates(result: Result) -> str:
+    """Seconds, recall, precision and memory by size."""
+    rows = []
+    for point in result["points"]:
+        by_peer = {one["peer"]: one for one in point["comparisons"]}
+        for name, runs in point["sides"].items():
+            one = by_peer.get(name)
+            rows.append(
+                [
+                    f"{point['size']}x", f"{point['documents']:,}", name,
+                    spread(point["seconds"][name]),
+                    f"{point['bytes'] / 1e6 / point['seconds'][name]['median']:.1f}",
+                    f"{min(run['recall'] for run in runs):.4f}",
+                    f"{min(run['precision'] for run in runs):.4f}",
+                    f"{max(run['peak_bytes'] for run in runs) / 2**20:,.0f}",
+                    times(one["speed"]) if one else "", counts(one) if one else "",
+                ]
+            )  # fmt: skip
+    header = (
+        "size", "documents", "side", "seconds", "MB/s", "recall", "precision", "memory, MiB",
+        "ours is", "counts",
+    )  # fmt: skip
+    return heading(result) + rows_of(header, rows)
+
+
+def prepare_throughput(result: Result) -> str:
+    """Seconds and documents kept, by size."""
+    rows = []
+    for point in result["points"]:
+        by_peer = {one["peer"]: one for one in point["comparisons"]}
+        for name, runs in point["sides"].items():
+            one = by_peer.get(name)
+            rows.append(
+                [
+                    f"{point['size']}x", f"{point['documents']:,}", name,
+                    spread(point["seconds"][name]),
+                    f"{point['bytes'] / 1e6 / point['seconds'][name]['median']:.1f}",
+                    f"{runs[0]['kept']:,}",
+                    f"{max(run['peak_bytes'] for run in runs) / 2**20:,.0f}",
+                    times(one["speed"]) if one else "", counts(one) if one else "",
+                ]
+            )  # fmt: skip
+    header = (
+        "size", "documents", "side", "seconds", "MB/s", "kept", "memory, MiB", "ours is", "counts",
+    )  # fmt: skip
+    return heading(result) + rows_of(header, rows)
+
+
+def tokenizers(result: Result) -> str:
+    """Seconds of learning and encoding, and whether the output is the same."""
+    rows = []
+    for point in result["points"]:
+        same = {True: "same", False: "NOT THE SAME", None: "another algorithm"}[point["same"]]
+        if "tokens" in point:
+            same += "; tokens: " + ", ".join(f"{n} {t:,}" for n, t in point["tokens"].items())
+        sides = []
+        for name in ("ours", "plain"):
+            seconds = point["seconds"][name]
+            rate = result["bytes"] / 1e6 / seconds["median"]
+            memory = point["peak_bytes"][name] / 2**20
+            sides.append(f"{spread(seconds)}, {rate:.1f} MB/s, {memory:,.0f} MiB")
+        rows.append([f"{point['job']} {point['kind']}", *sides, times(point["speed"]), same])
+    header = ("job", "ours: seconds", "plain: seconds", "ours is", "output")
     return heading(result) + rows_of(header, rows)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from tinyforge.cli.main import main
+from tinyforge.evaluate.findings.thresholds import Threshold
 from tinyforge.inference.torch_model import TorchModel
 
 
@@ -86,6 +88,33 @@ def test_options_reach_the_model(writer: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == expected + "\n"
     assert main(["predict", writer, "the cat", *options, "--stream"]) == 0
     assert capsys.readouterr().out == expected + "\n"
+
+
+def test_answers_that_are_not_sure_enough_are_withheld(
+    classifier: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ["the cat", "what is your name", "you"]
+    sure = [p.confidence or 0.0 for p in TorchModel.load(classifier).predict(texts)]
+    least = sorted(sure)[1]
+    assert main(["predict", classifier, *texts, "--min-confidence", str(least), "--json"]) == 0
+    found = lines(capsys.readouterr().out)
+    assert [line.get("withheld", False) for line in found] == [value < least for value in sure]
+    assert [line["output"] is None for line in found] == [value < least for value in sure]
+    assert main(["predict", classifier, "the cat", "--min-confidence", "1"]) == 0
+    assert capsys.readouterr().out == "I don't know\n"
+
+
+def test_the_confidence_chosen_in_training_is_used(
+    classifier: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(classifier, model)
+    assert main(["predict", str(model), "you", "--min-confidence", "auto"]) == 2
+    assert "evaluate.target_accuracy" in capsys.readouterr().err
+    (model / "tinyforge").mkdir()
+    Threshold(1.0, 0.99, True, 100).save(model)
+    assert main(["predict", str(model), "you", "--min-confidence", "auto"]) == 0
+    assert capsys.readouterr().out == "I don't know\n"
 
 
 def test_a_file_of_rows_keeps_its_lines(

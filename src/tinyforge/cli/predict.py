@@ -43,6 +43,9 @@ ANSWERING = ("model.revision", "model.trust_remote_code")
 @click.option("--stop", multiple=True, metavar="S", help="Ends the answer. May be repeated.")
 @click.option("--seed", metavar="N", help="Seed of sampling.")
 @click.option("--batch-size", metavar="N", help="Rows answered together.")
+@click.option(
+    "--min-confidence", metavar="X", help="Withhold less sure answers; auto: as chosen in training."
+)
 @click.option("--stream", is_flag=True, help="Print each answer while it is written.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the model.")
 @SET
@@ -54,6 +57,7 @@ def predict(
     as_json: bool,
     prompt: str | None,
     stop: tuple[str, ...],
+    min_confidence: str | None,
     stream: bool,
     trust_remote_code: bool,
     overrides: tuple[str, ...],
@@ -68,11 +72,14 @@ def predict(
 
     Answers are printed one a line, in the order of the inputs; with several, a line break inside
     an answer is printed as \\n. A row that cannot be answered is named on standard error with
-    file and line, and leaves an empty line, or in JSON {"input", "output": null, "error"}. With
-    --output, lines are written to FILE.part as they come, which becomes FILE at the end.
+    file and line, and leaves an empty line, or in JSON {"input", "output": null, "error"}. An
+    answer below --min-confidence is printed as "I don't know", or in JSON as a null output with
+    "withheld": true. With --output, lines are written to FILE.part as they come, which becomes
+    FILE at the end.
     """
     _check_source(texts, source)
-    _check_stream(stream, as_json, output)
+    refused = {"--json": as_json, "--output": output, "--min-confidence": min_confidence}
+    _check_stream(stream, [flag for flag, given in refused.items() if given])
     _check_output(output, source)
     settings = _settings(texts, stop, trust_remote_code, overrides, flags)
 
@@ -91,7 +98,8 @@ def predict(
 
     from tinyforge.recipes.predict import predict as recipe
 
-    answers = recipe(loaded, questions, settings.generate)
+    least = _least(min_confidence, loaded)
+    answers = recipe(loaded, questions, settings.generate, min_confidence=least)
     if output is not None:
         with _growing(Path(output)) as file:
             counts = _write(answers, file)
@@ -116,13 +124,33 @@ def _check_source(texts: tuple[str, ...], source: str | None) -> None:
         )  # fmt: skip
 
 
-def _check_stream(stream: bool, as_json: bool, output: str | None) -> None:
-    if stream and (as_json or output):
+def _check_stream(stream: bool, others: list[str]) -> None:
+    if stream and others:
         raise SettingError(
             "--stream prints plain text while it is written, so it does not go with "
-            + ("--json" if as_json else "--output"),
+            + others[0],
             where="--stream", fix="Leave one of them out",
         )  # fmt: skip
+
+
+def _least(asked: str | None, model: TorchModel | PromptedModel) -> float:
+    """The confidence below which answers are withheld."""
+    if asked is None:
+        return 0.0
+    if asked == "auto":
+        from tinyforge.recipes.predict import saved_min_confidence
+
+        return saved_min_confidence(model)
+    try:
+        value = float(asked)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise SettingError(
+            "is neither auto nor a number from 0 to 1", where="--min-confidence", value=asked,
+            fix="For example --min-confidence 0.8",
+        )  # fmt: skip
+    return value
 
 
 def _settings(
@@ -209,6 +237,7 @@ def _print(answers: Iterator[Answered], *, several: bool) -> tuple[int, int]:
         done += 1
         unanswered += _tell(answered)
         text = answered.prediction.output if answered.prediction else ""
+        text = "I don't know" if answered.withheld else text
         click.echo(text.replace("\r", "\\r").replace("\n", "\\n") if several else text)
     return done, unanswered
 

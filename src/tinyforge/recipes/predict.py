@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tinyforge.config.evaluate import GenerateSettings
-from tinyforge.errors import DataError
+from tinyforge.errors import DataError, SettingError
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
 from tinyforge.records.rows import Rejected, Source
@@ -29,23 +29,30 @@ class Answered:
     Attributes:
         prediction: None where the row could not be answered.
         problem: why not; empty where it was.
+        withheld: the model has an answer and is not sure enough of it.
     """
 
     source: Source
     input: str
     prediction: Prediction | None
     problem: str = ""
+    withheld: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: input, output, confidence and so on; or input, a null output and error."""
+        """Plain data: input, output, confidence and so on; or input, a null output and error.
+
+        A withheld answer has a null output and ``"withheld": true`` beside its confidence.
+        """
         if self.prediction is None:
             return {"input": self.input, "output": None, "error": f"{self.source}: {self.problem}"}
         p = self.prediction
         plain: dict[str, Any] = {
             "input": self.input,
-            "output": p.output,
+            "output": None if self.withheld else p.output,
             "confidence": p.confidence,
         }
+        if self.withheld:
+            plain["withheld"] = True
         if p.scores:
             plain |= {"labels": list(p.labels), "scores": dict(p.scores)}
         return plain | {"finish_reason": p.finish_reason, "model": p.model}
@@ -55,11 +62,16 @@ def predict(
     model: TorchModel | PromptedModel,
     questions: Questions,
     settings: GenerateSettings | None = None,
+    *,
+    min_confidence: float = 0.0,
 ) -> Iterator[Answered]:
     """One answer for each row, in the rows' order.
 
     Rows are read, answered and forgotten a few batches at a time. A row that cannot be read or
     answered comes with its problem, and the others go on.
+
+    Args:
+        min_confidence: answers of lower confidence, or of none, are withheld.
 
     Raises:
         SettingError: a setting has no effect on this model.
@@ -73,7 +85,35 @@ def predict(
         asked = [item for item in chunk if isinstance(item, Example)]
         answers = iter(_answers(model, asked, options))
         for item in chunk:
-            yield _rejected(item) if isinstance(item, Rejected) else next(answers)
+            answered = _rejected(item) if isinstance(item, Rejected) else next(answers)
+            yield _sure_enough(answered, min_confidence)
+
+
+def saved_min_confidence(model: TorchModel | PromptedModel) -> float:
+    """The confidence that was chosen on validation rows when the model was trained.
+
+    Raises:
+        SettingError: nothing was chosen, or it was chosen for another way of asking.
+    """
+    # Imported here: it brings what judging needs, and most answers are asked for without it.
+    from tinyforge.evaluate.findings.thresholds import Threshold
+    from tinyforge.inference.torch_model import TorchModel
+
+    folder = model.path if isinstance(model, TorchModel) else None
+    threshold = None if folder is None else Threshold.load(folder)
+    if threshold is None:
+        raise SettingError(
+            "no confidence was chosen when this model was trained",
+            where="--min-confidence", value="auto",
+            fix="Give a number, or train a classifier with --set evaluate.target_accuracy=0.95",
+        )  # fmt: skip
+    return threshold.value
+
+
+def _sure_enough(answered: Answered, least: float) -> Answered:
+    if answered.prediction is None or (answered.prediction.confidence or 0.0) >= least:
+        return answered
+    return replace(answered, withheld=True)
 
 
 def _answers(

@@ -125,9 +125,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=device)
         with torch.autocast(device.type, enabled=False):
             cast = weight.to(dtype)
-            # Two chunks in bfloat16 need a float32 sum of the head's gradient, which takes more
-            # memory than a chunk of as many numbers as the head has, if that is worked on in place.
-            least = weight.shape[1] if dtype == torch.bfloat16 and _slope_in_place.get() else 64
+            # Two chunks in bfloat16 need a float32 sum of the head's gradient and a product beside
+            # it, six bytes for each number of the head; a chunk that is worked on in place has two
+            # bytes a logit, so that three times the width in positions take no more.
+            in_place = dtype == torch.bfloat16 and _slope_in_place.get() is not None
+            least = 3 * weight.shape[1] if in_place else 64
             for part in _parts(len(states), len(weight), device.type, least):
                 some = states[part].to(dtype)
                 loss, slope = _loss_and_slope(some, cast, wanted[part], head, smoothing)
