@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from speedup_checks import DTYPES, distance, leaves, needs_kernels, random, threads
@@ -114,6 +116,27 @@ def test_within_the_chunked_loss(
         results.append((loss, *grads))
     assert calls == (0 if "bias" in more or "cap" in more else 3)
     assert all(distance(a, b) < 1e-6 for a, b in zip(*reversed(results), strict=True))
+
+
+@pytest.mark.parametrize(("positions", "chunks"), [(24, 1), (25, 2)])
+def test_bfloat16_is_cut_only_where_that_saves_memory(
+    positions: int, chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to three times the width in positions, logits take no more than the sum of two parts of
+    the head's gradient would."""
+    monkeypatch.setitem(chunked.CHUNK, "cpu", 1)
+    states, weight = random(positions, 8).bfloat16(), random(50, 8, seed=1).bfloat16()
+    wanted = torch.randint(50, (positions,), generator=torch.Generator().manual_seed(3))
+    seen: list[int] = []
+
+    def counted(logits: Tensor, *given: Any) -> Tensor | None:
+        seen.append(len(logits))
+        return slope_in_place(logits, *given)
+
+    with chunked.slope_in_place(counted):
+        chunked.chunked_cross_entropy(states, chunked.Head(leaves(weight)[0]), wanted)
+    assert len(seen) == chunks
+    assert sum(seen) == positions
 
 
 def test_any_number_of_threads() -> None:
