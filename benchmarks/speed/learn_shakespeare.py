@@ -112,6 +112,7 @@ def learn(spec: dict[str, Any]) -> dict[str, Any]:
                 looked += 1
                 found = validation_loss(model, unseen, precision)
                 looks.append({"step": step + 1, "seconds": seconds, "loss": found})
+                write_json(Path(spec["folder"]) / "looks.json", looks)
         longer = validation_loss(model, unseen, precision, LAST)
     return {
         "steps": steps, "seconds": seconds, "looks": looks, "loss": looks[-1]["loss"],

@@ -115,10 +115,15 @@ def challenge(result: Result) -> str:
         "seed", "minutes of steps", "minutes in all", "validation loss", f"reaches {wanted}",
         "weights",
     )  # fmt: skip
+    longer = ", ".join(f"{run['loss_in_longer_windows']:.4f}" for run in runs)
     fell = ", ".join(
         f"{look['loss']:.3f} at {look['seconds'] / 60:.1f}" for look in runs[0]["looks"]
     )
-    return heading(result) + rows_of(header, rows) + f"\n\nSeed 0, loss at minute: {fell}."
+    return (
+        heading(result)
+        + rows_of(header, rows)
+        + (f"\n\nIn windows of 512 instead of 256: {longer}. Seed 0, loss at minute: {fell}.")
+    )
 
 
 def seconds(result: Result) -> str:
@@ -211,7 +216,8 @@ def tokenizers(result: Result) -> str:
     """Seconds of learning and encoding, and whether the output is the same."""
     rows = []
     for point in result["points"]:
-        same = {True: "same", False: "NOT THE SAME", None: "another algorithm"}[point["same"]]
+        words = {True: "same", False: "NOT THE SAME", None: "ties or algorithm differ"}
+        same = words[point["same"]]
         if "tokens" in point:
             same += "; tokens: " + ", ".join(f"{n} {t:,}" for n, t in point["tokens"].items())
         sides = []

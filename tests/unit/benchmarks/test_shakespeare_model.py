@@ -49,6 +49,7 @@ def test_rates_rise_then_fall_to_nothing_and_windows_grow() -> None:
 def test_the_table_says_whether_the_loss_was_reached() -> None:
     run = {
         "seconds": 600.0, "wall_seconds": 660.0, "parameters": 10_000_000,
+        "loss_in_longer_windows": 1.4567,
         "looks": [{"step": 1, "seconds": 60.0, "loss": 2.5}],
     }  # fmt: skip
     result: dict[str, Any] = {
@@ -58,4 +59,5 @@ def test_the_table_says_whether_the_loss_was_reached() -> None:
     text = table.render(result)
     assert "| 0 | 10.0 | 11.0 | 1.4600 | yes | 10.0 M |" in text
     assert "| 1 | 10.0 | 11.0 | 1.4800 | no | 10.0 M |" in text
+    assert "1.4567, 1.4567" in text
     assert "2.500 at 1.0" in text
