@@ -89,7 +89,7 @@ def unpacked(path: Path, settings: DataSettings) -> Iterator[bytes]:
     with file:
         magic = file.read(6)
         file.seek(0)
-        unpack = _unpacker(magic)
+        unpack = unpacker(magic)
         if unpack is None:
             while chunk := file.read(CHUNK):
                 yield chunk
@@ -107,7 +107,8 @@ def unpacked(path: Path, settings: DataSettings) -> Iterator[bytes]:
             yield chunk
 
 
-def _unpacker(magic: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
+def unpacker(magic: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
+    """What unpacks a stream that begins with ``magic``: gzip, xz or zstd; None for other bytes."""
     if magic.startswith(b"\x1f\x8b"):
         return _gzip_chunks
     if magic.startswith(b"\xfd7zXZ\x00"):

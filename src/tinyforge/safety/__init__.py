@@ -1,0 +1,1 @@
+"""What keeps people safe: personal data found and masked."""
