@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyforge.api import compare, evaluate, inspect, load, train
+    from tinyforge.api import compare, evaluate, inspect, load, prepare, pretrain, train
     from tinyforge.trainer import Trainer, TrainingConfig
 
 __version__ = "0.1.0"
@@ -23,6 +23,8 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "prepare",
+    "pretrain",
     "train",
 ]
 
@@ -33,6 +35,8 @@ _NAMES = {
     "evaluate": "tinyforge.api",
     "inspect": "tinyforge.api",
     "load": "tinyforge.api",
+    "prepare": "tinyforge.api",
+    "pretrain": "tinyforge.api",
     "train": "tinyforge.api",
 }
 

@@ -32,7 +32,9 @@ def test_the_help_loads_nothing_heavy(words: list[str]) -> None:
     "verb",
     [
         "train",
+        "pretrain",
         "inspect",
+        "tokenizer",
         "predict",
         "evaluate",
         "compare",

@@ -20,6 +20,9 @@ NOT_COVERED = (
     PurePosixPath("tinyforge/lock"),
     PurePosixPath("tinyforge/checkpoints"),
     PurePosixPath("tinyforge/work"),
+    PurePosixPath("tinyforge/corpus"),  # it has a manifest of its own
+    PurePosixPath("tinyforge/tokens"),
+    PurePosixPath("tinyforge/tokenizer"),
     PurePosixPath("tinyforge/replaced"),
     PurePosixPath("tinyforge/replaced.moving"),
 )

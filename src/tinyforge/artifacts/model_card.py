@@ -15,12 +15,17 @@ _PIPELINES = {
     "text2text": "text-generation",
     "instruct": "text-generation",
     "language-model": "text-generation",
+    "span-corruption": "text-generation",
+    "masked-words": "fill-mask",
 }
 _CLASSES = {
     "encoder": "AutoModelForSequenceClassification",
     "encoder-decoder": "AutoModelForSeq2SeqLM",
     "decoder": "AutoModelForCausalLM",
 }
+_FILLING = {"span-corruption": "AutoModelForSeq2SeqLM", "masked-words": "AutoModelForMaskedLM"}
+"""What pretraining leaves besides language models, and the class that loads it."""
+
 _HUB_METRICS: dict[str, dict[str, Any]] = {
     f"{average}_f1": {"type": "f1", "args": {"average": average}}
     for average in ("macro", "micro", "weighted")
@@ -64,7 +69,8 @@ def _front_matter(report: Mapping[str, Any]) -> str:
         "pipeline_tag": _PIPELINES.get(report["task"], "text-generation"),
         "tags": ["tinyforge"],
     }
-    if _HUB_ID.fullmatch(name) and name != "auto" and not Path(name).exists():
+    new = report["model"].get("pretrained") is False
+    if _HUB_ID.fullmatch(name) and name != "auto" and not new and not Path(name).exists():
         card["base_model"] = name
     if report["evaluation"]:
         metrics = [
@@ -87,7 +93,8 @@ def _front_matter(report: Mapping[str, Any]) -> str:
 
 def _opening(report: Mapping[str, Any]) -> str:
     start = _plain(report["model"].get("name") or "a model")
-    kind = "trained from nothing as" if start.startswith("scratch:") else "fine-tuned from"
+    new = start.startswith("scratch:") or report["model"].get("pretrained") is False
+    kind = "trained from nothing as" if new else "fine-tuned from"
     return f"A model for the task {report['task']}, {kind} `{start}` with TinyForge."
 
 
@@ -114,6 +121,12 @@ def _results(report: Mapping[str, Any]) -> str:
 
 def _usage(report: Mapping[str, Any]) -> str:
     folder = _title(report)
+    if report["task"] in _FILLING:
+        return (
+            "It fills gaps in text and is made to be trained on: "
+            f"`tinyforge train ROWS --model {folder} --output DIR`, or in plain transformers "
+            f"`{_FILLING[report['task']]}.from_pretrained({folder!r})`."
+        )
     generates = report["task"] != "classify"
     code = [
         "```python",
@@ -177,6 +190,8 @@ def _intended(report: Mapping[str, Any]) -> str:
         "text2text": "turns texts like its training rows' inputs into texts like their answers",
         "instruct": "answers prompts like those in its training rows",
         "language-model": "continues text like its training rows",
+        "span-corruption": "fills gaps in text like that which it learnt from",
+        "masked-words": "fills gaps in text like that which it learnt from",
     }.get(report["task"], "answers texts like its training rows")
     lines = [f"It {does}."]
     if labels:

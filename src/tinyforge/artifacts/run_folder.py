@@ -41,6 +41,10 @@ ASIDE, MOVING = "replaced", "replaced.moving"
 
 PASSING = {"lock", "work", ASIDE, MOVING} | KEPT_AFTER_FAILURE
 
+CORPUS, TOKENIZER, TOKENS = "corpus", "tokenizer", "tokens"
+"""In ``tinyforge/``: what pretraining makes of raw text before its first step. It may be the work
+of hours, so that a run that stops before its first checkpoint keeps it."""
+
 
 class RunFolder:
     """Paths of a run, and its end.
@@ -119,7 +123,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
 
     With ``force`` the old run is set aside and comes back if the new one fails before its first
     checkpoint. If the context is left by an error before the first checkpoint, what was written
-    is removed, except ``rejected.jsonl``.
+    is removed, except ``rejected.jsonl`` and a corpus that was made ready.
 
     Raises:
         FolderError: refused, locked by another run, or not writable.
@@ -135,7 +139,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
     if not _interrupted_force(folder):  # else what is there has to be put right first
         _refuse(folder, resume=resume, force=force)
     made = _make(folder.meta)
-    with _locked(folder):
+    with locked(folder.path):
         if not resume or (folder.meta / MOVING).exists():
             _restore(folder)
         _refuse(folder, resume=resume, force=force)
@@ -143,7 +147,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
         try:
             yield folder
         except BaseException:
-            if not folder.finished and not _has_checkpoint(folder):
+            if not folder.finished and not _has_checkpoint(folder) and not _has_corpus(folder):
                 _remove_traces(folder)
             raise
         else:
@@ -205,8 +209,13 @@ def _make(meta: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
-    path = folder.meta / "lock"
+def locked(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a folder, by a lock on ``tinyforge/lock`` in it.
+
+    Raises:
+        FolderError: another process is at work in it, or it cannot be written.
+    """
+    path = folder / "tinyforge" / "lock"
     with disk_errors(path, fix="Give an --output that can be written to"):
         file = path.open("a+")
     with file:
@@ -218,7 +227,7 @@ def _locked(folder: RunFolder) -> Iterator[None]:
                 file.truncate(0)
 
 
-def _acquire(file: IO[str], folder: RunFolder) -> None:
+def _acquire(file: IO[str], folder: Path) -> None:
     if sys.platform == "win32":  # two runs in one folder are then not noticed
         return
     import fcntl
@@ -229,11 +238,11 @@ def _acquire(file: IO[str], folder: RunFolder) -> None:
         file.seek(0)
         raise FolderError(
             "another run is at work in this folder",
-            where=str(folder.path), value=f"process {file.read().strip() or 'unknown'}",
+            where=str(folder), value=f"process {file.read().strip() or 'unknown'}",
             fix="Wait for it, stop it, or give another --output",
         ) from None  # fmt: skip
     except OSError:  # some network disks know no locks
-        log.warning(f"{folder.path}: this disk has no locks; do not start a second run here")
+        log.warning(f"{folder}: this disk has no locks; do not start a second run here")
         return
     with contextlib.suppress(OSError):
         file.truncate(0)
@@ -312,6 +321,10 @@ def _names(folder: Path) -> set[str]:
 
 def _has_checkpoint(folder: RunFolder) -> bool:
     return any(name.startswith("step-") for name in _names(folder.checkpoints))
+
+
+def _has_corpus(folder: RunFolder) -> bool:
+    return any(_holds_anything(folder.meta / name) for name in (CORPUS, TOKENIZER, TOKENS))
 
 
 def _holds_anything(folder: Path) -> bool:

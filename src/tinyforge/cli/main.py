@@ -19,7 +19,10 @@ from tinyforge.errors import Interrupted
 
 VERBS = {
     "train": "Train a model on your rows, and judge it on unseen ones.",
+    "pretrain": "Train a model from nothing on your raw text, and judge it on unseen text.",
     "inspect": "Show what a model would see of your rows.",
+    "prepare": "Turn raw text into a corpus: read, clean, deduplicate, split.",
+    "tokenizer": "Learn a tokenizer from your text, or measure tokenizers on it.",
     "predict": "Answer texts with a model.",
     "evaluate": "Score a model on rows, with intervals.",
     "compare": "Say which of several models is better on rows, and what changed.",

@@ -23,6 +23,10 @@ SHORT = {
     "seed": "train.seed",
     "trust_remote_code": "model.trust_remote_code",
     "learning_curve": "evaluate.learning_curve",
+    "size": "pretrain.size",
+    "architecture": "pretrain.architecture",
+    "max_tokens": "pretrain.max_tokens",
+    "tokenizer": "pretrain.tokenizer",
 }
 
 AS_JSON = click.option(

@@ -102,6 +102,8 @@ class Progress(Listener):
         """Say how good the model is on the validation rows."""
         best = " (best so far)" if validation.best else ""
         say(f"step {validation.step:,}: validation {values(validation.values)}{best}")
+        for name, text in validation.texts.items():
+            say(f"  {name}: {' '.join(text.split())}")
 
     def on_event(self, event: Event) -> None:
         """Say what is out of the ordinary."""

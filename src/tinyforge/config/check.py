@@ -203,6 +203,12 @@ NO_EFFECT: tuple[Rule, ...] = (
         "Leave it out, or set train.optimizer=muon",
     ),
     Rule(
+        ("train.decay_share",),
+        lambda settings, here: settings.train.schedule != "wsd",
+        "only the schedule wsd has a decay of its own",
+        "Leave it out, or set train.schedule=wsd",
+    ),
+    Rule(
         ("train.beta2", "train.epsilon"),
         lambda settings, here: settings.train.optimizer == "sgd",
         "train.optimizer is sgd, which has no second moment",

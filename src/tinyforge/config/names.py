@@ -66,6 +66,7 @@ class Setting:
         name: the dotted name, for example ``train.learning_rate``.
         kind: what it takes, without its limits.
         choices: the values of a choice, or of a list's items where those are limited.
+        item: what a table's values take; empty for other kinds.
         nullable: whether ``null`` (found from data, task or model) is allowed.
         allowed: what it takes in words, limits included.
         description: what it does.
@@ -75,6 +76,7 @@ class Setting:
     name: str
     kind: Kind
     choices: tuple[str, ...]
+    item: str
     nullable: bool
     allowed: str
     description: str
@@ -82,62 +84,65 @@ class Setting:
 
 
 @cache
-def settings_table() -> dict[str, Setting]:
-    """All settings by dotted name, in the order in which they are declared."""
-    return {setting.name: setting for setting in _walk(Settings, "")}
+def settings_table(root: type[Stage] = Settings) -> dict[str, Setting]:
+    """All settings of ``root`` by dotted name, in the order in which they are declared."""
+    return {setting.name: setting for setting in _walk(root, "")}
 
 
-def stages() -> tuple[str, ...]:
-    """The names of the stages that hold settings."""
-    return tuple(dict.fromkeys(n.partition(".")[0] for n in settings_table() if "." in n))
+def stages(root: type[Stage] = Settings) -> tuple[str, ...]:
+    """The names of the stages that hold settings; ``a.b`` for a stage within a stage."""
+    parts = (name.split(".")[:-1] for name in settings_table(root))
+    ends = (".".join(names[: i + 1]) for names in parts for i in range(len(names)))
+    return tuple(dict.fromkeys(ends))
 
 
-def keyword_names() -> dict[str, str]:
+def keyword_names(root: type[Stage] = Settings) -> dict[str, str]:
     """Short names to dotted names: the synonyms, and every unambiguous last part.
 
     The adapters' settings (``lora.r``) say nothing without their stage; they have synonyms.
     """
     tails: dict[str, list[str]] = {}
-    for name in settings_table():
+    table = settings_table(root)
+    for name in table:
         if name.startswith("lora.") or name == "model.name":
             continue
         tails.setdefault(name.rpartition(".")[2], []).append(name)
     unique = {tail: names[0] for tail, names in tails.items() if len(names) == 1}
-    return {**unique, **SYNONYMS}
+    return {**unique, **{word: name for word, name in SYNONYMS.items() if name in table}}
 
 
-def nearest(name: str) -> str:
+def nearest(name: str, root: type[Stage] = Settings) -> str:
     """What to do about an unknown name: the settings it may have meant, across all stages."""
-    tail = name.rpartition(".")[2]
-    same = [known for known in settings_table() if known.rpartition(".")[2] == tail]
-    if tail in SYNONYMS and SYNONYMS[tail] not in same:
-        same.append(SYNONYMS[tail])
+    tail, table, short = name.rpartition(".")[2], settings_table(root), keyword_names(root)
+    same = [known for known in table if known.rpartition(".")[2] == tail]
+    if tail in SYNONYMS and tail in short and short[tail] not in same:
+        same.append(short[tail])
     if same:
         return f"Did you mean {' or '.join(repr(known) for known in same)}?"
-    spellings = {**keyword_names(), **{known: known for known in settings_table()}}
+    spellings = {**short, **{known: known for known in table}}
     near = difflib.get_close_matches(name, spellings, n=1, cutoff=0.6)
     near = near or difflib.get_close_matches(tail, spellings, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {spellings[near[0]]!r}?"
     stage = name.partition(".")[0]
-    if stage in stages():
-        own = [known for known in settings_table() if known.startswith(f"{stage}.")]
+    if stage in stages(root):
+        own = [known for known in table if known.startswith(f"{stage}.")]
         return f"Settings of {stage}: {', '.join(own)}"
-    return f"Settings are named STAGE.NAME; the stages are {', '.join(stages())}"
+    return f"Settings are named STAGE.NAME; the stages are {', '.join(stages(root))}"
 
 
-def explicit(settings: Settings) -> list[str]:
+def explicit(settings: Stage) -> list[str]:
     """The dotted names that were set by the user, as opposed to defaults."""
     names = []
-    for name in settings_table():
+    for name in settings_table(type(settings)):
         stage, _, field = name.rpartition(".")
-        holder: Stage = getattr(settings, stage) if stage else settings
+        holder: Stage = value_of(settings, stage) if stage else settings
         if field in holder.model_fields_set:
             names.append(name)
     return names
 
 
-def value_of(settings: Settings, name: str) -> Any:
+def value_of(settings: Stage, name: str) -> Any:
     """The value of the setting called ``name`` (dotted)."""
     value: Any = settings
     for part in name.split("."):
@@ -161,8 +166,9 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         name=name,
         kind=kind,
         choices=choices,
+        item=_kind(get_args(annotation)[1])[0] if kind == "table" else "",
         nullable=nullable,
-        allowed=_allowed(kind, choices, field),
+        allowed=_allowed(annotation, choices, field),
         description=field.description or "",
         default=field.get_default(call_default_factory=True),
     )
@@ -187,13 +193,16 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     return kinds.get(annotation, "text"), ()
 
 
-def _allowed(kind: Kind, choices: tuple[str, ...], field: FieldInfo) -> str:
+def _allowed(annotation: Any, choices: tuple[str, ...], field: FieldInfo) -> str:
+    kind = _kind(annotation)[0]
     if kind == "choice":
         return f"one of {', '.join(choices)}"
     if kind == "list":
         return f"a list of {' / '.join(choices) or 'texts'}"
     if kind == "table":
-        return "a table of names and whole numbers, such as {num_layers: 3}"
+        item = _kind(get_args(annotation)[1])[0]
+        example = "{num_layers: 3}" if item == "whole number" else "{some_name: 1.5}"
+        return f"a table of names and {item}s, such as {example}"
     words = {"true or false": "true or false", "text": "text"}.get(kind, f"a {kind}")
     limits = []
     for item in field.metadata:

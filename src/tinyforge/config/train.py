@@ -44,8 +44,13 @@ class TrainSettings(Stage):
         description="Muon: peak learning rate of what is no matrix (embeddings, norms, "
         "biases), which AdamW updates; default: a fixed share of train.learning_rate.",
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "linear", description="Learning rate after the warm-up; linear and cosine end at 0."
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
+        "linear",
+        description="Learning rate after the warm-up; linear and cosine end at 0; wsd (warm-up, "
+        "stable, decay) stays at the peak and falls to 0 in the last train.decay_share.",
+    )
+    decay_share: float = Field(
+        0.4, gt=0, le=1, description="wsd: share of the steps in which the rate falls."
     )
     warmup_share: float = Field(
         0.06, ge=0, lt=1, description="Share of the steps in which the learning rate rises."

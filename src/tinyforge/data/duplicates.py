@@ -139,12 +139,12 @@ class _Search:
         pairs = zip(first[close][order].tolist(), second[close][order].tolist(), strict=True)
         joined = False
         for (a, b), estimated in zip(pairs, likely[close][order].tolist(), strict=True):
-            root_a, root_b = _root(roots, a), _root(roots, b)
+            root_a, root_b = find_root(roots, a), find_root(roots, b)
             if root_a != root_b and self._similarity(a, b, estimated) >= threshold:
                 roots[max(root_a, root_b)] = min(root_a, root_b)
                 joined = True
         if joined:
-            _flatten(roots)
+            flatten(roots)
 
     def _similarity(self, first: int, second: int, estimated: float) -> float:
         """The true similarity, or the estimate where very many pairs were checked already."""
@@ -161,13 +161,14 @@ class _Search:
         return true
 
 
-def _root(roots: NDArray[np.int64], index: int) -> int:
+def find_root(roots: NDArray[np.int64], index: int) -> int:
+    """The first text of the cluster that a text is in. Shortens the way to it."""
     while (parent := int(roots[index])) != index:
-        index = parent
+        roots[index] = index = int(roots[parent])
     return index
 
 
-def _flatten(roots: NDArray[np.int64]) -> None:
+def flatten(roots: NDArray[np.int64]) -> None:
     """Let every text point straight to the first of its cluster."""
     while not np.array_equal(shorter := roots[roots], roots):
         roots[:] = shorter
@@ -191,7 +192,18 @@ def _candidates(
     crowded[1:] |= same
     crowded[:-1] |= same
     order, keys = order[crowded], keys[crowded]
-    texts = order if members is None else members[order]
+    yield from bucket_pairs(keys, order if members is None else members[order])
+
+
+def bucket_pairs(
+    keys: NDArray[np.uint64], texts: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Pairs of texts in a bucket: close neighbours, and the bucket's first texts with all.
+
+    Args:
+        keys: sorted; equal keys make a bucket.
+        texts: the number of the text of each key.
+    """
     for distance in range(1, _NEIGHBOURS + 1):
         same = keys[distance:] == keys[:-distance]
         if not same.any():
@@ -215,8 +227,8 @@ def join_groups(cluster: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray
     pairs = np.unique(np.stack([group[grouped], cluster[grouped]], axis=1), axis=0)
     for number, member in pairs.tolist():
         other = seen.setdefault(number, member)
-        a, b = _root(roots, other), _root(roots, member)
+        a, b = find_root(roots, other), find_root(roots, member)
         if a != b:
             roots[max(a, b)] = min(a, b)
-    _flatten(roots)
+    flatten(roots)
     return roots[cluster]

@@ -64,13 +64,13 @@ def shingles(texts: list[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     ends = np.cumsum(lengths)[:-1]
     for back in range(1, SHINGLE):
         inside[ends - back] = False
-    mixed = _mix(hashes[inside])
+    mixed = mix(hashes[inside])
     counts = lengths - (SHINGLE - 1)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     return (mixed >> np.uint64(32)).astype(np.uint32), starts
 
 
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Spread every bit over all bits (the finaliser of SplitMix64)."""
     values = values ^ (values >> np.uint64(30))
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -121,7 +121,7 @@ class Signatures:
                     part = signature[:, band * rows : (band + 1) * rows].astype(np.uint64)
                     key = np.full(len(batch), band, dtype=np.uint64)
                     for column in range(rows):
-                        key = _mix(key * _FACTOR + part[:, column])
+                        key = mix(key * _FACTOR + part[:, column])
                     file.write(key.tobytes())
 
     def bands(self) -> Iterator[NDArray[np.uint64]]:
@@ -186,24 +186,43 @@ def band_rows(threshold: float, values: int) -> int:
     return rows
 
 
-class Comparer:
-    """True Jaccard similarity of texts by number, keeping the last shingle sets."""
+def distinct_shingles(text: str) -> NDArray[np.uint32]:
+    """Hashes of a text's shingles, each once, sorted."""
+    return np.unique(shingles([text])[0])
 
-    def __init__(self, text: Callable[[int], str]) -> None:
+
+class Comparer:
+    """True likeness of texts by number, keeping the last shingle sets.
+
+    Args:
+        text: a text by its number.
+        distinct: a text's shingles, each once, sorted.
+    """
+
+    def __init__(
+        self,
+        text: Callable[[int], str],
+        distinct: Callable[[str], NDArray[np.uint32]] = distinct_shingles,
+    ) -> None:
         self._text = text
+        self._distinct = distinct
         self._cache: dict[int, NDArray[np.uint32]] = {}
         self._size = 0
 
     def jaccard(self, first: int, second: int) -> float:
         """Shared shingles over all shingles, in [0, 1]."""
+        common, a, b = self.overlap(first, second)
+        return common / (a + b - common)
+
+    def overlap(self, first: int, second: int) -> tuple[int, int, int]:
+        """How many shingles two texts share, and how many each has."""
         a, b = self._set(first), self._set(second)
-        common = len(np.intersect1d(a, b, assume_unique=True))
-        return common / (len(a) + len(b) - common)
+        return len(np.intersect1d(a, b, assume_unique=True)), len(a), len(b)
 
     def _set(self, index: int) -> NDArray[np.uint32]:
         found = self._cache.get(index)
         if found is None:
-            found = np.unique(shingles([self._text(index)])[0])
+            found = self._distinct(self._text(index))
             if self._size > _CACHED_SHINGLES:
                 self._cache.clear()
                 self._size = 0

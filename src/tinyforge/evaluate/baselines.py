@@ -42,6 +42,7 @@ TITLES = {
     "nearest_example": NearestExample.title,
     "copy_input": "copy of the input",
     "byte_ngram": ByteNgram.title,
+    "token_unigram": "every token as often as in the corpus",
     "untuned_model": "the model before training",
     **PROMPTED,
 }

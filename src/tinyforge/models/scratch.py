@@ -128,14 +128,25 @@ def build_config(name: str, settings: ModelSettings, tokenizer: Any) -> Any:
     """The Hugging Face config of a preset, with the user's sizes and the tokenizer's ids.
 
     Raises:
+        SettingError: as ``config_of``.
+    """
+    return config_of(PRESETS[name], settings.shape, tokenizer, name=f"scratch:{name}")
+
+
+def config_of(preset: Preset, shape: dict[str, int], tokenizer: Any, *, name: str) -> Any:
+    """The Hugging Face config of a preset in other sizes.
+
+    Args:
+        name: what the user calls the model.
+
+    Raises:
         SettingError: ``model.shape`` names a size that the architecture does not have, or sizes
             that do not fit together.
     """
     import transformers
 
-    preset = PRESETS[name]
     config_class = getattr(transformers, preset.config)
-    sizes = {**preset.sizes, **_checked_shape(settings.shape, config_class, name)}
+    sizes = {**preset.sizes, **_checked_shape(shape, config_class, name)}
     ids = {
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
@@ -165,7 +176,7 @@ def _checked_shape(shape: dict[str, int], config_class: Any, name: str) -> dict[
             if key == "vocab_size":
                 fix = "Set model.vocab_size instead"
             raise SettingError(
-                f"scratch:{name} has no such size", where=f"model.shape.{key}", value=key, fix=fix
+                f"{name} has no such size", where=f"model.shape.{key}", value=key, fix=fix
             )
         if value < 1:
             raise SettingError("a size must be at least 1", where=f"model.shape.{key}", value=value)

@@ -93,12 +93,18 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Quality on the validation rows after ``step`` steps. ``best``: the best so far."""
+    """Quality on the validation rows after ``step`` steps.
+
+    Attributes:
+        best: whether it is the best so far.
+        texts: what the model wrote, to be looked at; by name.
+    """
 
     step: int
     epoch: float
     values: Mapping[str, float]
     best: bool
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Journal(Listener):
             "step": validation.step, "epoch": validation.epoch,
             "validation": dict(validation.values), "best": validation.best,
         }  # fmt: skip
-        self._write(self._metrics, record)
+        texts = {"texts": dict(validation.texts)} if validation.texts else {}
+        self._write(self._metrics, record | texts)
 
     def on_event(self, event: Event) -> None:
         """One line, unless the event is about this process and not about the training."""

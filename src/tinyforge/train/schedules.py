@@ -60,6 +60,24 @@ class Cosine:
         return _rise(self.warmup, progress, step) * fall
 
 
+@dataclass(frozen=True, slots=True)
+class WarmupStableDecay:
+    """Rises over ``warmup``, stays at the peak, and falls to 0 in the last ``decay``.
+
+    Any point of the stable part can become the end of a shorter run (Hu et al. 2024,
+    arXiv:2404.06395). It falls as 1 minus a square root, which ends lower than a straight line or
+    half a cosine (Hägele et al. 2024, arXiv:2405.18392).
+    """
+
+    warmup: float
+    decay: float
+
+    def share(self, progress: float, step: float) -> float:
+        """See ``Schedule``."""
+        fallen = min(1.0, max(0.0, (progress - (1 - self.decay)) / self.decay))
+        return _rise(self.warmup, progress, step) * (1 - math.sqrt(fallen))
+
+
 SCHEDULES: dict[str, type[Constant] | type[Linear] | type[Cosine]] = {
     "constant": Constant,
     "cosine": Cosine,
@@ -69,6 +87,8 @@ SCHEDULES: dict[str, type[Constant] | type[Linear] | type[Cosine]] = {
 
 def schedule_of(settings: TrainSettings) -> Schedule:
     """The schedule that the settings name."""
+    if settings.schedule == "wsd":
+        return WarmupStableDecay(settings.warmup_share, settings.decay_share)
     return SCHEDULES[settings.schedule](settings.warmup_share)
 
 

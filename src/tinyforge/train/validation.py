@@ -16,7 +16,8 @@ from tinyforge.train.loop import Training
 from tinyforge.train.randomness import seed_torch
 from tinyforge.train.recovery import is_out_of_memory
 
-Evaluate = Callable[[Any], Mapping[str, float]]
+Evaluate = Callable[[Any], Mapping[str, float | str]]
+"""A model's values by name; what is a text is shown and kept, and judged by nobody."""
 
 FAR_FROM_ANY_MICRO_BATCH = 2**31
 """In the place of a micro-batch's number, so that no dropout mask meets these random numbers."""
@@ -49,7 +50,7 @@ class Validator:
             SettingError: the values lack ``best_by``.
             TinyForgeError: there is not enough memory for it.
         """
-        values = self._values(training)
+        values, texts = self._values(training)
         progress = training.progress
         value = values[self.best_by]
         best = self._better(value, progress.best_value)
@@ -63,9 +64,9 @@ class Validator:
             progress.best_step, progress.best_value = progress.step, value
         progress.validated = progress.step
         training.tick()
-        return Validation(progress.step, training.epoch, values, best)
+        return Validation(progress.step, training.epoch, values, best, texts)
 
-    def _values(self, training: Training) -> dict[str, float]:
+    def _values(self, training: Training) -> tuple[dict[str, float], dict[str, str]]:
         seed_torch(training.settings.seed, training.progress.step, FAR_FROM_ANY_MICRO_BATCH)
         training.model.eval()
         try:
@@ -80,13 +81,14 @@ class Validator:
             ) from error
         finally:
             training.model.train()
-        values = {name: float(value) for name, value in found.items()}
+        texts = {name: value for name, value in found.items() if isinstance(value, str)}
+        values = {name: float(value) for name, value in found.items() if name not in texts}
         if self.best_by not in values:
             raise SettingError(
                 "there is no such validation value", where="train.best_by", value=self.best_by,
                 fix=suggest(self.best_by, values),
             )  # fmt: skip
-        return values
+        return values, texts
 
     def _better(self, value: float, best: float | None) -> bool:
         if math.isnan(value):

@@ -98,7 +98,7 @@ def test_table_entries_add_up() -> None:
         ("train.learning_rate=nan", "must be a number above 0 (got 'nan')"),
         ("train.learning_rate=inf", "must be a number above 0 (got 'inf')"),
         ("train.max_steps=1.5", "must be a whole number, at least 1 (got 1.5)"),
-        ("train.schedule=cosin", "must be one of linear, cosine, constant (got 'cosin')"),
+        ("train.schedule=cosin", "must be one of linear, cosine, constant, wsd (got 'cosin')"),
         ("data.test_share=1", "must be a number, at least 0 and below 1 (got 1)"),
         ("train.trackers=wandb,x", "must be a list of tensorboard / wandb / mlflow (got 'x')"),
         (

@@ -1,25 +1,31 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyforge.errors import DataError, SettingError
+from tinyforge.text.encoding import Encoder
+from tinyforge.text.measuring import HOSTILE
+from tinyforge.text.sampling import mended
+from tinyforge.text.specials import SPECIALS
 from tinyforge.text.tokenizer_training import (
     KINDS,
-    SPECIALS,
     default_vocab_size,
+    gives_back,
     sample_texts,
     train_tokenizer,
 )
-from tinyforge.text.unigram import learn_unigram, segment
+from tinyforge.text.unigram import Lattice, learn_unigram
 
 TEXTS = [
     "The cat sat on the mat, and the dog sat on the cat.",
@@ -54,25 +60,70 @@ def test_byte_level_text_comes_back_as_it_was(family, text):
     assert text_of(made("bpe", family), text) == text
 
 
-@given(text=plain.filter(lambda t: "▁" not in t))
-@settings(max_examples=150, deadline=None)
-def test_unigram_text_comes_back_as_it_was(text):
-    assert text_of(made("unigram", "encoder-decoder"), text) == text
+# Everything that Python calls text, lone surrogates and control characters among it, with the
+# spellings of special and byte tokens mixed in.
+SPELT = [t for spec in SPECIALS.values() for t in spec.tokens] + ["<0x41>", "<0x0A>", "▁", "Ġ"]
+anything = st.lists(st.one_of(st.text(max_size=12), st.sampled_from([*SPELT, *TEXTS[:4], " "])))
 
 
-@given(words=st.lists(st.sampled_from(["The", "cat", "sat", "on", "mat,", "and"]), max_size=8))
-@settings(max_examples=50, deadline=None)
-def test_known_words_and_characters_come_back(words):
-    text = " ".join(words)
-    assert text_of(made("word", "decoder"), text) == text
-    assert text_of(made("char", "decoder"), text) == text
+@pytest.mark.parametrize("family", sorted(SPECIALS))
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "words", "characters"])
+@given(parts=anything)
+@settings(max_examples=80, deadline=None)
+def test_anything_comes_back_byte_for_byte(kind, family, parts):
+    """Through the encoder, for which a special token spelt out is text."""
+    text = "".join(parts)
+    tokenizer = made(kind, family)
+    (ids,) = Encoder(tokenizer).encode([text])
+    back = tokenizer.decode(ids.tolist(), skip_special_tokens=False)
+    assert back.encode() == mended(text).encode()
+    assert gives_back(kind) is None
 
 
-@pytest.mark.parametrize("kind", ["word", "char", "wordpiece"])
-def test_what_is_unknown_is_the_unknown_token(kind):
-    tokenizer = made(kind, "encoder")
+@pytest.mark.parametrize("kind", ["unigram", "words", "characters"])
+@given(text=plain)
+@settings(max_examples=80, deadline=None)
+def test_text_comes_back_as_it_was_the_plain_way(kind, text):
+    assert text_of(made(kind, "encoder-decoder"), text) == text
+
+
+def test_hard_texts_come_back():
+    for kind in ("bpe", "unigram", "words", "characters"):
+        tokenizer = made(kind, "decoder")
+        for text, ids in zip(HOSTILE, Encoder(tokenizer).encode(HOSTILE), strict=True):
+            assert tokenizer.decode(ids.tolist(), skip_special_tokens=False) == text
+
+
+@pytest.mark.parametrize("kind", ["words", "characters", "wordpiece", "unigram"])
+def test_without_bytes_what_is_unknown_is_the_unknown_token(kind):
+    tokenizer = train_tokenizer(TEXTS, kind, 400, family="encoder", byte_fallback=False)
     ids = tokenizer("漢", add_special_tokens=False)["input_ids"]
-    assert ids == [tokenizer.unk_token_id]
+    assert tokenizer.unk_token_id in ids
+    assert "<0x41>" not in tokenizer.get_vocab()
+    assert gives_back(kind, byte_fallback=False)
+
+
+def test_what_does_not_come_back_is_said():
+    assert "capital letters" in gives_back("bpe", lowercase=True)
+    assert "spacing" in gives_back("wordpiece")
+    tokenizer = train_tokenizer(TEXTS, "bpe", 400, lowercase=True)
+    assert text_of(tokenizer, "The CAFÉ") == "the cafe"
+
+
+def test_a_words_tokenizer_has_words():
+    tokenizer = made("words", "decoder")
+    tokens = tokenizer.convert_ids_to_tokens(tokenizer("The cat sat on the cat.")["input_ids"])
+    assert tokens == ["The", " cat", " sat", " on", " the", " cat", "."]
+    spelt = tokenizer.convert_ids_to_tokens(tokenizer("zz")["input_ids"])
+    assert spelt == ["<0x7A>", "<0x7A>"]
+
+
+def test_sentinels_stand_at_the_end_the_first_one_last():
+    tokenizer = train_tokenizer(TEXTS, "bpe", 350, family="encoder-decoder", sentinels=10)
+    assert len(tokenizer) == 350
+    assert tokenizer.convert_tokens_to_ids("<extra_id_0>") == 349
+    assert tokenizer.convert_tokens_to_ids("<extra_id_9>") == 340
+    assert "<extra_id_0>" in tokenizer.all_special_tokens
 
 
 def test_wordpiece_is_lower_cased_and_framed():
@@ -168,7 +219,7 @@ def test_sampling_is_even_and_stays_within_the_limit():
     assert sum(map(len, sample)) <= 9_000
     assert abs(len(sample) - 1000) <= 1
     numbers = [int(row.split()[1]) for row in sample]
-    assert max(b - a for a, b in pairwise(numbers)) <= 11
+    assert max(b - a for a, b in pairwise(numbers)) <= 21
     assert sample_texts(lambda: rows, limit=10**9)[0] == rows
 
 
@@ -191,11 +242,46 @@ def test_unigram_finds_the_words_that_repeat():
     pieces = dict(learn_unigram(words, len(alphabet) + 2, alphabet))
     assert {"▁tiger", "▁lion"} <= set(pieces)
     assert set(alphabet) <= set(pieces)
-    assert segment("▁tigers", pieces) == ["▁tiger", "s"]
-    assert segment("▁xx", pieces) == []
+    assert len(pieces) == len(alphabet) + 2
 
 
-def test_segmentation_is_the_likeliest():
-    scores = {"a": -3.0, "b": -3.0, "ab": -4.0, "aba": -4.5}
-    assert segment("abab", scores) == ["aba", "b"]
-    assert segment("abab", scores, without="aba") == ["ab", "ab"]
+def likeliest(word: str, scores: dict[str, float]) -> float:
+    """By trying every way."""
+    if not word:
+        return 0.0
+    ways = [
+        scores[word[:end]] + likeliest(word[end:], scores)
+        for end in range(1, len(word) + 1)
+        if word[:end] in scores
+    ]
+    return max(ways, default=-math.inf)
+
+
+@given(
+    words=st.lists(st.text("abc", min_size=1, max_size=7), min_size=1, max_size=6, unique=True),
+    pieces=st.dictionaries(
+        st.text("abc", min_size=1, max_size=4), st.integers(-9, -1), min_size=1, max_size=9
+    ),
+)
+@settings(max_examples=100, deadline=None)
+def test_segmentation_is_the_likeliest(words, pieces):
+    scores = np.array([float(s) for s in pieces.values()])
+    lattice = Lattice(words, {piece: i for i, piece in enumerate(pieces)})
+    assert lattice.best(scores).tolist() == [likeliest(word, pieces) for word in words]
+    for number, word in enumerate(words):
+        only = np.array([int(i == number) for i in range(len(words))])
+        counts = lattice.count(scores, only)
+        if math.isinf(likeliest(word, pieces)):
+            assert counts.sum() == 0
+            continue
+        assert sum(len(p) * int(n) for p, n in zip(pieces, counts, strict=True)) == len(word)
+        assert counts @ scores == likeliest(word, pieces)
+
+
+def test_a_piece_may_have_to_be_made_of_others():
+    pieces = {"a": -3.0, "b": -3.0, "ab": -4.0, "aba": -4.5, "c": -1.0}
+    numbers = {piece: i for i, piece in enumerate(pieces)}
+    scores = np.array(list(pieces.values()))
+    assert Lattice(list(pieces), numbers).best(scores).tolist() == list(pieces.values())
+    without = Lattice(list(pieces), numbers, themselves=False).best(scores)
+    assert without.tolist() == [-math.inf, -math.inf, -6.0, -7.0, -math.inf]

@@ -1,0 +1,1 @@
+"""The engine that prepares a corpus: worker processes, and stages that survive a kill."""
