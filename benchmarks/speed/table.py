@@ -20,6 +20,7 @@ def render(result: Result) -> str:
     kinds = {
         "gpt_characters": seconds_to_loss, "start": seconds, "memory": memory, "profile": profile,
         "judging": judging, "shakespeare": challenge, "tokenizers": tokenizers,
+        "near_duplicates": near_duplicates, "prepare_throughput": prepare_throughput,
     }  # fmt: skip
     if result["case"] in kinds:
         return kinds[result["case"]](result)

@@ -55,7 +55,7 @@ class DuplicateSettings(Stage):
         2, ge=2, description="A repeated passage is dropped if so many documents hold it."
     )
     memory: int = Field(
-        256,
+        64,
         ge=16,
         description="Megabytes that sorting may take; what is more goes through the disk.",
     )

@@ -9,6 +9,7 @@ next to the two borders.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,9 @@ def assign_parts(found: Clusters, settings: SplitSettings) -> NDArray[np.int8]:
     weight = found.characters if settings.by == "characters" else np.ones(count, dtype=np.int64)
     # What a cluster has in other sources is not counted: it may come later.
     own = found.kept & (found.home == found.home[found.cluster])
-    weights = np.bincount(found.cluster, np.where(own, weight, 0), minlength=count)[numbers]
+    sizes = np.where(own, weight, 0).astype(np.float64)
+    summed: NDArray[Any] = np.bincount(found.cluster, sizes, minlength=count)
+    weights = summed[numbers]
     order = np.lexsort((place, home))
     part_of = np.zeros(count, dtype=np.int8)
     borders = np.flatnonzero(np.diff(home[order])) + 1

@@ -56,7 +56,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "notes" / "copy.txt").write_text(first, encoding="utf-8")
     second = (top / "letters" / "01.txt").read_text(encoding="utf-8")
     (top / "notes" / "edited.txt").write_text(second.replace("river", "stream", 1) + " The end.")
-    (top / "notes" / "mail.txt").write_text(passage(rng) + "\nWrite to jane.miller@posthorn.net today.\n")
+    (top / "notes" / "mail.txt").write_text(
+        passage(rng) + "\nWrite to jane.miller@posthorn.net today.\n"
+    )
     (top / "notes" / "broken.gz").write_bytes(gzip.compress(b"some text " * 500)[:40])
     rows = [{"text": passage(rng), "url": f"http://example.org/{i}"} for i in range(12)]
     (top / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
