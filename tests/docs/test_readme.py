@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tinyforge.cli.main import main
+from tinyforge.cli.main import VERBS, main
 from tinyforge.config.load import load_settings
 from tinyforge.config.names import settings_table
 
@@ -54,8 +54,8 @@ def test_named_settings_exist() -> None:
 
 def test_named_flags_exist(capsys: pytest.CaptureFixture[str]) -> None:
     shown = ""
-    for verb in ("train", "inspect", "predict", "evaluate", "compare", "verify", "runs", "doctor"):
-        main([verb, "--help"])
+    for words in (*([verb] for verb in VERBS), ["tokenizer", "train"], ["tokenizer", "measure"]):
+        main([*words, "--help"])
         shown += capsys.readouterr().out
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-compile"}
     assert flags

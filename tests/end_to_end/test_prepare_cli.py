@@ -205,8 +205,9 @@ def test_killed_many_times_it_ends_with_the_same_bytes() -> None:
 def test_a_signal_stops_it_in_one_line(number: signal.Signals, code: int) -> None:
     write_sources(Path("texts"), 5, 4_000)
     process = subprocess.Popen(
-        command("texts", Path("corpus")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        command("texts", Path("corpus")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heed_ctrl_c,
+    )  # fmt: skip
     plan = Path("corpus/tinyforge/work/plan.zst")
     for _ in range(600):
         if plan.exists() or process.poll() is not None:
@@ -220,6 +221,11 @@ def test_a_signal_stops_it_in_one_line(number: signal.Signals, code: int) -> Non
     assert told.splitlines()[-1].startswith("stopped: ")
     assert "--resume" in told
     assert "Traceback" not in told
+
+
+def _heed_ctrl_c() -> None:
+    """What a shell starts in the background, such as these tests, ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_workers_end_with_the_process_that_started_them() -> None:

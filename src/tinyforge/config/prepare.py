@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -64,5 +64,7 @@ class PrepareSettings(Stage):
     )
 
 
-NO_MATTER = {"workers", "worker_memory", "patience"}
+NO_MATTER: Any = {
+    "workers": True, "worker_memory": True, "patience": True, "duplicates": {"memory"},
+}  # fmt: skip
 """Settings that a run may be resumed with other values of."""

@@ -26,7 +26,7 @@ def identity(settings: PrepareSettings, units: Sequence[Unit]) -> dict[str, Any]
     Raises:
         SettingError: a file that a setting names cannot be read.
     """
-    chosen = settings.model_dump(mode="json", exclude=set(NO_MATTER))
+    chosen = settings.model_dump(mode="json", exclude=NO_MATTER)
     named = [*settings.clean.contamination, *filter(None, [settings.clean.bad_words])]
     rows = [_row(unit)[:4] for unit in units]
     return {
