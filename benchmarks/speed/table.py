@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 Result = dict[str, Any]
@@ -167,48 +167,37 @@ def memory(result: Result) -> str:
 
 def near_duplicates(result: Result) -> str:
     """Seconds, recall, precision and memory by size."""
-    rows = []
-    for point in result["points"]:
-        by_peer = {one["peer"]: one for one in point["comparisons"]}
-        for name, runs in point["sides"].items():
-            one = by_peer.get(name)
-            rows.append(
-                [
-                    f"{point['size']}x", f"{point['documents']:,}", name,
-                    spread(point["seconds"][name]),
-                    f"{point['bytes'] / 1e6 / point['seconds'][name]['median']:.1f}",
-                    f"{min(run['recall'] for run in runs):.4f}",
-                    f"{min(run['precision'] for run in runs):.4f}",
-                    f"{max(run['peak_bytes'] for run in runs) / 2**20:,.0f}",
-                    times(one["speed"]) if one else "", counts(one) if one else "",
-                ]
-            )  # fmt: skip
-    header = (
-        "size", "documents", "side", "seconds", "MB/s", "recall", "precision", "memory, MiB",
-        "ours is", "counts",
-    )  # fmt: skip
-    return heading(result) + rows_of(header, rows)
+
+    def quality(runs: list[dict[str, Any]]) -> list[str]:
+        return [f"{min(run[name] for run in runs):.4f}" for name in ("recall", "precision")]
+
+    return by_size(result, ("recall", "precision"), quality)
 
 
 def prepare_throughput(result: Result) -> str:
     """Seconds and documents kept, by size."""
+    return by_size(result, ("kept",), lambda runs: [f"{runs[0]['kept']:,}"])
+
+
+def by_size(
+    result: Result, names: Sequence[str], quality: Callable[[list[dict[str, Any]]], list[str]]
+) -> str:
+    """Seconds of each side for each size of the corpus, and what ``quality`` says of its runs."""
     rows = []
     for point in result["points"]:
         by_peer = {one["peer"]: one for one in point["comparisons"]}
         for name, runs in point["sides"].items():
-            one = by_peer.get(name)
+            one, seconds = by_peer.get(name), point["seconds"][name]
             rows.append(
                 [
-                    f"{point['size']}x", f"{point['documents']:,}", name,
-                    spread(point["seconds"][name]),
-                    f"{point['bytes'] / 1e6 / point['seconds'][name]['median']:.1f}",
-                    f"{runs[0]['kept']:,}",
+                    f"{point['size']}x", f"{point['documents']:,}", name, spread(seconds),
+                    f"{point['bytes'] / 1e6 / seconds['median']:.1f}", *quality(runs),
                     f"{max(run['peak_bytes'] for run in runs) / 2**20:,.0f}",
                     times(one["speed"]) if one else "", counts(one) if one else "",
                 ]
             )  # fmt: skip
     header = (
-        "size", "documents", "side", "seconds", "MB/s", "kept", "memory, MiB", "ours is", "counts",
+        "size", "documents", "side", "seconds", "MB/s", *names, "memory, MiB", "ours is", "counts",
     )  # fmt: skip
     return heading(result) + rows_of(header, rows)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinyforge.artifacts.files import read_json, write_json
 from tinyforge.artifacts.report import write_report
 from tinyforge.artifacts.run_folder import RunFolder, open_run
+from tinyforge.config import prepare as prepare_settings
 from tinyforge.config.names import explicit
 from tinyforge.config.pretrain import PretrainRunSettings
 from tinyforge.errors import FolderError, SettingError
@@ -62,7 +63,7 @@ ONLY_FOR = {
 
 NO_MATTER: Any = {
     "evaluate": True, "cost": True, "train": {"trackers", "keep_checkpoints"},
-    "prepare": {"workers", "worker_memory", "patience"},
+    "prepare": prepare_settings.NO_MATTER,
 }  # fmt: skip
 """Settings that a resumed run may have other values of."""
 
