@@ -17,6 +17,7 @@ import pytest
 from tinyforge.cli.main import VERBS, main
 from tinyforge.cli.options import SHORT
 from tinyforge.config.names import settings_table
+from tinyforge.config.pretrain import PretrainRunSettings
 from tinyforge.errors import ConditionError, DataError, Interrupted
 from tinyforge.recipes.train import Run
 
@@ -54,7 +55,7 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     ("words", "expected"),
     [
         (["trian"], "error: No such verb: 'trian'. Did you mean 'train'? Try: tinyforge --help"),
-        (["xyzzy"], "No such verb: 'xyzzy'. Verbs: train, inspect"),
+        (["xyzzy"], "No such verb: 'xyzzy'. Verbs: train, pretrain"),
         (["train"], "error: Missing argument 'DATA'. Try: tinyforge train --help"),
         (["train", "a"], "error: Missing option '--output'"),
         (["train", "a", "--output", "o", "--epoch", "3"], "Did you mean '--epochs'?"),
@@ -85,7 +86,8 @@ def test_no_words_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_flags_name_settings_that_exist() -> None:
-    assert set(SHORT.values()) <= set(settings_table())
+    known = set(settings_table()) | set(settings_table(PretrainRunSettings))
+    assert set(SHORT.values()) <= known
 
 
 def test_train_passes_what_was_given(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
