@@ -102,13 +102,7 @@ def train_tokenizer(
     if not kept:
         raise DataError("there is no text to learn a tokenizer from")
     smallest = smallest_vocab_size(kind, family, byte_fallback=byte_fallback) + sentinels
-    if vocab_size < smallest:
-        raise SettingError(
-            f"the vocabulary is too small for a {kind} tokenizer",
-            where="model.vocab_size",
-            value=vocab_size,
-            fix=f"Give at least {smallest}",
-        )
+    _refuse_small(vocab_size, smallest, kind)
     plan = Plan(
         size=vocab_size - sentinels,
         specials=specials,
@@ -124,6 +118,16 @@ def train_tokenizer(
     if specials.single:
         tokenizer.post_processor = _template(tokenizer, specials)
     return wrap(tokenizer, specials, extra, max_length)
+
+
+def _refuse_small(size: int, smallest: int, kind: str) -> None:
+    if size < smallest:
+        raise SettingError(
+            f"the vocabulary is too small for a {kind} tokenizer",
+            where="model.vocab_size",
+            value=size,
+            fix=f"Give at least {smallest}",
+        )
 
 
 def wrap(tokenizer: Tokenizer, specials: Specials, extra: list[str], max_length: int) -> Any:
