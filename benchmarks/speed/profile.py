@@ -35,6 +35,8 @@ KINDS = (
     ("zeros", ("fill", "zero")),
 )
 Step = Callable[[], None]
+Loss = Callable[[Any], torch.Tensor]
+Case = tuple[Any, Loss]
 
 
 def main() -> None:
@@ -68,7 +70,10 @@ def measure(case: str, left_out: tuple[str, ...]) -> dict[str, Any]:
     torch.manual_seed(0)
     model, loss = MODELS[case]()
     model.train()
-    settings = TrainSettings(without_speedups=left_out)  # type: ignore[arg-type]
+    settings = TrainSettings(
+        without_speedups=left_out,  # type: ignore[arg-type]
+        optimizer="muon" if case in MUON else "adamw",
+    )
     precision, weights = choose_precision(settings, model), Weights(model)
     with fast(model, weights, settings, precision) as speedups:
         optimizer = Optimizer(
@@ -117,24 +122,45 @@ def _kinds(step: Step, repeat: int = 5) -> dict[str, float]:
     return found
 
 
-def _minilm() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+def _minilm() -> Case:
     """MiniLM-sized BERT, 77 labels, 32 rows of 14 tokens"""
+    return _bert(labels=77, tokens=14)
+
+
+def _sms() -> Case:
+    """MiniLM-sized BERT, 2 labels, 32 rows of 24 tokens"""
+    return _bert(labels=2, tokens=24)
+
+
+def _bert(*, labels: int, tokens: int) -> Case:
     from transformers import BertConfig, BertForSequenceClassification
 
     config = BertConfig(
         hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
-        num_labels=77,
+        num_labels=labels,
     )  # fmt: skip
-    ids, wanted = torch.randint(5, 3_000, (32, 14)), torch.randint(0, 77, (32,))
+    return BertForSequenceClassification(config), _label_loss(labels, tokens)
+
+
+def _distilbert() -> Case:
+    """DistilBERT, 77 labels, 32 rows of 16 tokens"""
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(num_labels=77)
+    return DistilBertForSequenceClassification(config), _label_loss(77, 16)
+
+
+def _label_loss(labels: int, tokens: int) -> Loss:
+    ids, wanted = torch.randint(5, 3_000, (32, tokens)), torch.randint(0, labels, (32,))
 
     def loss(model: Any) -> torch.Tensor:
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
         return torch.nn.functional.cross_entropy(logits.float(), wanted)
 
-    return BertForSequenceClassification(config), loss
+    return loss
 
 
-def _t5() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+def _t5() -> Case:
     """T5-small, 32 rows of 16 and 14 tokens"""
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -149,7 +175,7 @@ def _t5() -> tuple[Any, Callable[[Any], torch.Tensor]]:
     return T5ForConditionalGeneration(config), _token_loss(inputs, wanted)
 
 
-def _llama() -> tuple[Any, Callable[[Any], torch.Tensor]]:
+def _llama() -> Case:
     """Llama of 110 million weights, 8 rows of 112 tokens, 62 of them answers"""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -157,22 +183,49 @@ def _llama() -> tuple[Any, Callable[[Any], torch.Tensor]]:
         vocab_size=32_000, hidden_size=768, num_hidden_layers=12, num_attention_heads=12,
         intermediate_size=2_048, tie_word_embeddings=True,
     )  # fmt: skip
-    ids = torch.randint(5, 30_000, (8, 112))
+    return LlamaForCausalLM(config), _next_token_loss(30_000, rows=8, tokens=112, asked=50)
+
+
+def _llama_lora() -> Case:
+    """Adapters of rank 16 in that Llama, same rows"""
+    from tinyforge.config.model import LoraSettings
+    from tinyforge.models.lora import add_adapters
+
+    model, loss = _llama()
+    return add_adapters(model, LoraSettings(enabled=True), "decoder"), loss
+
+
+def _characters() -> Case:
+    """GPT of nanoGPT's small CPU recipe, 24 windows of 64 characters, Muon"""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=70, hidden_size=128, num_hidden_layers=4, num_attention_heads=4,
+        intermediate_size=352, tie_word_embeddings=True,
+    )  # fmt: skip
+    return LlamaForCausalLM(config), _next_token_loss(70, rows=24, tokens=64, asked=0)
+
+
+def _next_token_loss(vocabulary: int, *, rows: int, tokens: int, asked: int) -> Loss:
+    """Of random tokens, of which the first ``asked`` are a question without a loss."""
+    ids = torch.randint(5, vocabulary, (rows, tokens))
     wanted = torch.nn.functional.pad(ids[:, 1:], (0, 1), value=-100)
-    wanted[:, :50] = -100
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return LlamaForCausalLM(config), _token_loss(inputs, wanted)
+    wanted[:, :asked] = -100
+    return _token_loss({"input_ids": ids, "attention_mask": torch.ones_like(ids)}, wanted)
 
 
-def _token_loss(
-    inputs: dict[str, torch.Tensor], wanted: torch.Tensor
-) -> Callable[[Any], torch.Tensor]:
+def _token_loss(inputs: dict[str, torch.Tensor], wanted: torch.Tensor) -> Loss:
     from tinyforge.tasks.losses import token_loss
 
     return lambda model: token_loss(model, inputs, wanted) / int((wanted != -100).sum())
 
 
-MODELS = {"minilm": _minilm, "t5": _t5, "llama": _llama}
+MODELS = {
+    "characters": _characters, "distilbert": _distilbert, "llama": _llama,
+    "llama-lora": _llama_lora, "minilm": _minilm, "sms": _sms, "t5": _t5,
+}  # fmt: skip
+MUON = {"characters"}
+"""The cases that learn with Muon; the others take AdamW."""
 
 if __name__ == "__main__":
     main()
