@@ -11,7 +11,20 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinyforge.api import compare, evaluate, inspect, load, prepare, pretrain, train
+    from tinyforge.api import (
+        compare,
+        compress,
+        evaluate,
+        export,
+        inspect,
+        load,
+        prepare,
+        pretrain,
+        serve,
+        train,
+        tune,
+        verify,
+    )
     from tinyforge.trainer import Trainer, TrainingConfig
 
 __version__ = "0.1.0"
@@ -20,24 +33,34 @@ __all__ = [
     "TrainingConfig",
     "__version__",
     "compare",
+    "compress",
     "evaluate",
+    "export",
     "inspect",
     "load",
     "prepare",
     "pretrain",
+    "serve",
     "train",
+    "tune",
+    "verify",
 ]
 
 _NAMES = {
     "Trainer": "tinyforge.trainer",
     "TrainingConfig": "tinyforge.trainer",
     "compare": "tinyforge.api",
+    "compress": "tinyforge.api",
     "evaluate": "tinyforge.api",
+    "export": "tinyforge.api",
     "inspect": "tinyforge.api",
     "load": "tinyforge.api",
     "prepare": "tinyforge.api",
     "pretrain": "tinyforge.api",
+    "serve": "tinyforge.api",
     "train": "tinyforge.api",
+    "tune": "tinyforge.api",
+    "verify": "tinyforge.api",
 }
 
 

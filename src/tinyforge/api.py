@@ -13,10 +13,15 @@ if TYPE_CHECKING:
     from tinyforge.inference.prompted import PromptedModel
     from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.compare import Compared
+    from tinyforge.recipes.compress_result import Compressed
     from tinyforge.recipes.evaluate import Judgement
+    from tinyforge.recipes.export import Export
     from tinyforge.recipes.lm_eval import Benchmarks
     from tinyforge.recipes.prepare_result import Preparation, Step
     from tinyforge.recipes.train import Run
+    from tinyforge.recipes.tune import Tuned
+    from tinyforge.recipes.tune_trial import News
+    from tinyforge.recipes.verify import Verification
     from tinyforge.train.hooks import Listener
 
 
@@ -105,6 +110,55 @@ def pretrain(
         [corpus] if isinstance(corpus, str | Path) else corpus,
         settings=chosen, output_dir=Path(output_dir), resume=resume, force=force,
         listeners=listeners,
+    )  # fmt: skip
+
+
+def tune(
+    data: Any,
+    model: str | None = None,
+    *,
+    output_dir: str | Path,
+    trials: int | None = None,
+    max_minutes: float | None = None,
+    search: Mapping[str, str | Sequence[Any]] | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    listeners: Sequence[Listener] = (),
+    tell: Callable[[News], None] | None = None,
+    **keywords: Any,
+) -> Tuned:
+    """Search for settings; the best trial becomes a run folder, judged beside the default ones.
+
+    Args:
+        trials: how many settings are tried; the first are the default ones.
+        max_minutes: minutes for all trials together.
+        search: settings to search by name: ``"1e-5..1e-3"``, ``"8,16,32"`` or a list of values.
+        tell: told when a trial begins and when it has ended.
+        data, model, output_dir, config, settings, resume, force, listeners, **keywords: as for
+            ``train``; all trials share the settings.
+
+    Raises:
+        TinyForgeError: a mistake in data, settings or folder, in one line.
+    """
+    from tinyforge.config.load import load_tree
+    from tinyforge.config.tune import TuneRunSettings
+
+    direct = keyword_settings(settings or {}, TuneRunSettings)
+    given = keyword_settings({"model.name": model, **keywords})
+    direct |= {name: value for name, value in given.items() if value is not None}
+    direct |= {"tune.trials": trials, "tune.max_minutes": max_minutes}
+    for name, limits in (search or {}).items():
+        text = limits if isinstance(limits, str) else ",".join(map(str, limits))
+        direct[f"tune.search.{name}"] = text
+    chosen = load_tree(TuneRunSettings, config, (), direct)
+
+    from tinyforge.recipes.tune import tune as recipe
+
+    return recipe(
+        data, settings=chosen, output_dir=Path(output_dir), resume=resume, force=force,
+        listeners=listeners, tell=tell,
     )  # fmt: skip
 
 
@@ -242,6 +296,144 @@ def compare(
         report=None if report is None else Path(report),
         changes=None if changes is None else Path(changes),
     )  # fmt: skip
+
+
+def compress(
+    model: str | Path,
+    data: Any = None,
+    *,
+    output_dir: str | Path,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    listeners: Sequence[Listener] = (),
+    **keywords: Any,
+) -> Compressed:
+    """Make a trained model smaller, and measure it beside its exports.
+
+    Args:
+        model: a run folder, any Hugging Face folder, or a hub id.
+        data: rows, as for ``train``; default: those of the model's own run.
+        output_dir: a new folder for the smaller model.
+        config: a YAML file of settings.
+        settings: settings by dotted name (``{"prune.share": 0.5}``) or nested by stage.
+        resume: continue what an unfinished call left in ``output_dir``.
+        force: replace what is in ``output_dir``.
+        listeners: told of every step of the recovery training.
+        **keywords: settings by their short name (``share=0.5``, ``layers=4``,
+            ``vocabulary=True``) or, in a dictionary, by their dotted one.
+
+    Raises:
+        TinyForgeError: a mistake in model, rows, settings or folder, in one line.
+    """
+    from tinyforge.config.compress import CompressSettings
+    from tinyforge.config.load import load_tree
+
+    direct = keyword_settings(settings or {}, CompressSettings)
+    more = keyword_settings(keywords, CompressSettings)
+    direct |= {name: value for name, value in more.items() if value is not None}
+    chosen = load_tree(CompressSettings, config, (), direct)
+
+    from tinyforge.recipes.compress import compress as recipe
+
+    return recipe(
+        model, data, settings=chosen, output_dir=Path(output_dir), resume=resume, force=force,
+        listeners=listeners,
+    )  # fmt: skip
+
+
+def serve(model: str | Path | Sequence[str | Path], **settings: Any) -> None:
+    """Answer over HTTP until a signal stops it; see ``tinyforge.server.run.serve``.
+
+    Args:
+        model: a run folder, an exported or any Hugging Face folder, or a hub id; or several, each
+            as ``PLACE`` or ``NAME=PLACE``.
+        **settings: ``host``, ``port``, ``api_key_file`` and the others of ``ServeSettings``.
+    """
+    from tinyforge.config.load import load_tree
+    from tinyforge.config.serve import ServeSettings
+
+    chosen = load_tree(ServeSettings, None, (), keyword_settings(settings, ServeSettings))
+
+    from tinyforge.server.run import serve as run
+
+    run([str(model)] if isinstance(model, str | Path) else [str(m) for m in model], chosen)
+
+
+def export(
+    model: str | Path,
+    output_dir: str | Path,
+    *,
+    format: str | None = None,
+    precision: str | None = None,
+    max_drop: float | str | None = None,
+    data: Any = None,
+    force: bool = False,
+    report: str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] | None = None,
+    **keywords: Any,
+) -> Export:
+    """Write a model for others to run, once it is shown to be the model that was tested.
+
+    Args:
+        model: a run folder, any Hugging Face folder, or a hub id.
+        output_dir: a folder that does not exist yet.
+        format: ``onnx`` (the default; answers without torch), ``safetensors`` or ``gguf``.
+        precision: ``fp32`` (the default), ``bf16``, ``fp16``, ``int8``, ``int4``, or ``auto``: the
+            smallest that holds.
+        max_drop: how much of the headline metric may be lost; 0.005 and ``"0.5%"`` are half a
+            point, which is the default.
+        data: rows with answers to judge on; default: the test rows of the run.
+        force: replace the export in ``output_dir``.
+        report: an HTML file to write, also where the export is refused.
+        config: a YAML file of settings.
+        settings: settings by dotted name or nested by stage; they win over ``config``.
+        tell: told what is done, a line at a time.
+        **keywords: further settings by their short name (``strict=True``, ``golden_rows=0``).
+
+    Raises:
+        ConditionError: the export is not the model that was tested, or lost too much; nothing is
+            left in ``output_dir``.
+        TinyForgeError: a mistake in model, data, settings or folder, in one line.
+    """
+    from tinyforge.config.export import ExportRunSettings, share
+    from tinyforge.config.load import load_tree
+
+    direct = keyword_settings(settings or {}, ExportRunSettings)
+    more = keyword_settings(keywords, ExportRunSettings)
+    direct |= {name: value for name, value in more.items() if value is not None}
+    given = {
+        "export.format": format,
+        "export.precision": precision,
+        "export.max_drop": None if max_drop is None else share(max_drop, "max_drop"),
+    }
+    direct |= {name: value for name, value in given.items() if value is not None}
+    chosen = load_tree(ExportRunSettings, config, (), direct)
+
+    from tinyforge.recipes.export import export as recipe
+
+    made = recipe(
+        model, Path(output_dir), settings=chosen, data=data, force=force,
+        report=None if report is None else Path(report), tell=tell,
+    )  # fmt: skip
+    made.require_ready()
+    return made
+
+
+def verify(folder: str | Path) -> Verification:
+    """Whether a run folder or an export is as it was: every byte, and an export's answers.
+
+    ``verify("my-model-onnx").require_sound()`` raises where anything differs.
+
+    Raises:
+        FolderError: there is no such folder, or it has no manifest.
+    """
+    from tinyforge.recipes.verify import verify as recipe
+
+    return recipe(Path(folder))
 
 
 def _settings(

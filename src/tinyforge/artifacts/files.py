@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,22 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         FolderError: the disk is full, or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    write_parts(path, [content], path.with_name(f".{path.name}.tmp"))
+
+
+def write_parts(path: Path, parts: Iterable[bytes], temporary: Path) -> None:
+    """``write_bytes`` for a content in parts.
+
+    Args:
+        temporary: where it stands until it is whole; in the folder of ``path``.
+
+    Raises:
+        FolderError: the disk is full, or the file cannot be written.
+    """
     with disk_errors(path):
         try:
             with temporary.open("wb") as file:
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -20,16 +20,20 @@ from tinyforge.errors import Interrupted
 VERBS = {
     "train": "Train a model on your rows, and judge it on unseen ones.",
     "pretrain": "Train a model from nothing on your raw text, and judge it on unseen text.",
+    "tune": "Search for settings that train a better model on your rows.",
     "inspect": "Show what a model would see of your rows.",
     "prepare": "Turn raw text into a corpus: read, clean, deduplicate, split.",
     "tokenizer": "Learn a tokenizer from your text, or measure tokenizers on it.",
     "predict": "Answer texts with a model.",
     "evaluate": "Score a model on rows, with intervals.",
     "compare": "Say which of several models is better on rows, and what changed.",
-    "verify": "Check every file of a run folder against its manifest.",
+    "compress": "Make a trained model smaller, and choose among what that gives.",
+    "serve": "Answer over HTTP: /predict and OpenAI's routes.",
+    "export": "Write a model for others to run; refuse what is not the tested model.",
+    "verify": "Check every file of a run folder or an export, and an export's answers.",
     "runs": "List the runs below a folder.",
     "doctor": "Explain this machine: what is fast, slow or missing, and what to do.",
-    "quickstart": "Train a first small model from nothing, and try it.",
+    "quickstart": "Train a first small model from nothing, export it, and try it.",
 }
 """Verb to its line in the help. The command is ``tinyforge.cli.VERB:VERB``, loaded on use."""
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import click
 
+from tinyforge.cli.bar import Display
 from tinyforge.cli.notes import say
 from tinyforge.cli.options import AS_JSON, SET, print_json
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from tinyforge.corpus.ledger import Entry
     from tinyforge.recipes.prepare_result import Step
 
@@ -139,33 +134,11 @@ def told(entry: Entry) -> str:
     return "\n".join(lines)
 
 
-class PrepareProgress:
-    """Shows how far the work is: a bar on a terminal, a line now and then elsewhere.
+class PrepareProgress(Display):
+    """Shows how far the work is: a bar on a terminal, a line now and then elsewhere."""
 
-    Args:
-        terminal: whether to draw a bar; default: where standard error is a terminal.
-        clock: seconds, for tests.
-    """
-
-    def __init__(
-        self, *, terminal: bool | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
-        self._clock = clock
-        self._bar: tqdm[Any] | None = None
-        self._stage = ""
-        self._shown = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
+    _stage = ""
+    _shown = 0.0
 
     def __call__(self, step: Step) -> None:
         """Move the bar, or print a line when one is due."""
@@ -181,20 +154,9 @@ class PrepareProgress:
             say(f"{STAGES[step.stage]}{share}, {_counted(step)}")
 
     def _move(self, step: Step) -> None:
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=step.total, file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=BAR,
-                desc=STAGES[step.stage],
-            )  # fmt: skip
-        self._bar.set_postfix_str(_counted(step), refresh=False)
-        self._bar.update(step.done - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        bar = self._drawn(BAR, step.total, desc=STAGES[step.stage])
+        bar.set_postfix_str(_counted(step), refresh=False)
+        bar.update(step.done - bar.n)
 
 
 def _counted(step: Step) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
 
+from tinyforge.cli.bar import Display
 from tinyforge.cli.notes import say
 from tinyforge.train.hooks import (
     Estimate,
@@ -19,9 +17,6 @@ from tinyforge.train.hooks import (
     StepResult,
     Validation,
 )
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 LOSS_STEPS = 10
 """The loss is a mean over so many steps."""
@@ -37,35 +32,17 @@ STOPPED = {
 }
 
 
-class Progress(Listener):
-    """A listener that shows what happens; use it as a context, which clears the bar at the end.
-
-    Args:
-        terminal: whether to draw a bar; default: where standard error is a terminal.
-        clock: seconds, for tests.
-    """
+class Progress(Display, Listener):
+    """A listener that shows what happens; use it as a context, which clears the bar at the end."""
 
     def __init__(
         self, *, terminal: bool | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
-        self._clock = clock
+        super().__init__(terminal=terminal, clock=clock)
         self._recent: deque[StepResult] = deque(maxlen=MOST_STEPS)
-        self._bar: tqdm[Any] | None = None
         self._total = self._first = self._shown = 0
         self._shown_at = self._trained = 0.0
         self._limit: float | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._close()
 
     def on_start(self, start: Start) -> None:
         """Say what is trained."""
@@ -128,15 +105,9 @@ class Progress(Listener):
             seconds -= self._recent.popleft().seconds
 
     def _move(self, result: StepResult) -> None:
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=self._total, initial=self._first, file=sys.stderr, leave=False,
-                dynamic_ncols=True, bar_format=BAR,
-            )  # fmt: skip
-        self._bar.set_description_str(f"  {self._state(result)}", refresh=False)
-        self._bar.update(result.step - self._bar.n)
+        bar = self._drawn(BAR, self._total, initial=self._first)
+        bar.set_description_str(f"  {self._state(result)}", refresh=False)
+        bar.update(result.step - bar.n)
 
     def _state(self, result: StepResult) -> str:
         """Loss, learning rate, speed and time left."""
@@ -156,11 +127,6 @@ class Progress(Listener):
             return True
         share, waited = (step - self._shown) / self._total, self._clock() - self._shown_at
         return (share >= 0.1 and waited >= 1) or (share >= 0.01 and waited >= 10)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 def duration(seconds: float) -> str:

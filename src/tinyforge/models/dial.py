@@ -35,30 +35,16 @@ def _gpt(
 def _t5(
     width: int, inner: int, heads: int, head: int, layers: int, context: int, vocabulary: int
 ) -> Preset:
-    """T5 as in Raffel et al. 2020 (arXiv:1910.10683)."""
-    sizes = {
-        "d_model": width,
-        "d_ff": inner,
-        "num_heads": heads,
-        "d_kv": head,
-        "num_layers": layers,
-        "dropout_rate": 0.0,
-    }
-    return Preset("encoder-decoder", "T5Config", sizes, "bpe", vocabulary, context)
+    """T5 without dropout, reading windows of ``context`` tokens."""
+    preset = scratch.t5(width, inner, heads, head, layers, 0.0, vocabulary)
+    return replace(preset, max_length=context)
 
 
 def _bert(hidden: int, layers: int, context: int, vocabulary: int) -> Preset:
-    """BERT as in Devlin et al. 2018; from tiny to medium the sizes of Turc et al. 2019."""
-    sizes = {
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": max(2, hidden // 64),
-        "intermediate_size": 4 * hidden,
-        "max_position_embeddings": context,
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-    }
-    return Preset("encoder", "BertConfig", sizes, "wordpiece", vocabulary, context)
+    """BERT without dropout; from tiny to medium the sizes of Turc et al. 2019."""
+    preset = scratch.bert(hidden, layers, vocabulary, context)
+    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return replace(preset, sizes=preset.sizes | none)
 
 
 SIZES: dict[str, dict[str, Preset]] = {

@@ -33,18 +33,20 @@ class Preset:
     max_length: int | None
 
 
-def _bert(hidden: int, layers: int, vocab_size: int) -> Preset:
+def bert(hidden: int, layers: int, vocab_size: int, context: int = 512) -> Preset:
+    """BERT as in Devlin et al. 2018 (arXiv:1810.04805), heads 64 wide where there are two."""
     sizes = {
         "hidden_size": hidden,
         "num_hidden_layers": layers,
-        "num_attention_heads": hidden // 64,
+        "num_attention_heads": max(2, hidden // 64),
         "intermediate_size": 4 * hidden,
-        "max_position_embeddings": 512,
+        "max_position_embeddings": context,
     }
-    return Preset("encoder", "BertConfig", sizes, "wordpiece", vocab_size, 512)
+    return Preset("encoder", "BertConfig", sizes, "wordpiece", vocab_size, context)
 
 
-def _t5(width: int, inner: int, heads: int, head: int, layers: int, drop: float, v: int) -> Preset:
+def t5(width: int, inner: int, heads: int, head: int, layers: int, drop: float, v: int) -> Preset:
+    """T5 as in Raffel et al. 2020 (arXiv:1910.10683)."""
     sizes = {
         "d_model": width,
         "d_ff": inner,
@@ -73,11 +75,11 @@ def _gpt(
 
 PRESETS: dict[str, Preset] = {
     # BERT-tiny and BERT-small of Turc et al. 2019 (arXiv:1908.08962).
-    "bert-tiny": _bert(128, 2, 4096),
-    "bert-small": _bert(512, 4, 8192),
+    "bert-tiny": bert(128, 2, 4096),
+    "bert-small": bert(512, 4, 8192),
     # t5-small has the sizes of Raffel et al. 2020 (arXiv:1910.10683).
-    "t5-tiny": _t5(192, 768, 6, 32, 3, 0.05, 4096),
-    "t5-small": _t5(512, 2048, 8, 64, 6, 0.1, 8192),
+    "t5-tiny": t5(192, 768, 6, 32, 3, 0.05, 4096),
+    "t5-small": t5(512, 2048, 8, 64, 6, 0.1, 8192),
     # Llama's architecture: rotary positions, RMS norm, gated feed-forward, grouped queries.
     "gpt-tiny": _gpt(128, 352, 4, 2, 4, 512, 4096),
     "gpt-small": _gpt(384, 1024, 6, 2, 6, 1024, 8192),

@@ -21,7 +21,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from tinyforge.artifacts.files import disk_errors, sync_folder
+from tinyforge.artifacts.files import write_parts
 from tinyforge.errors import FolderError
 from tinyforge.records.documents import Document, Dropped
 
@@ -127,7 +127,9 @@ def write_chunk(path: Path, content: Content) -> None:
             "arrays": arrays,
         }
     )
-    _write(path, [_MAGIC, struct.pack("<Q", len(table)), table, *sections.values()])
+    parts = [_MAGIC, struct.pack("<Q", len(table)), table, *sections.values()]
+    # Its own name in each process: one that outlives its master by a moment is in nobody's way.
+    write_parts(path, parts, path.with_name(f".{path.name}.{os.getpid()}.tmp"))
 
 
 def meta_text(meta: dict[str, Any]) -> str:
@@ -156,22 +158,6 @@ def _of_turned(one: Turned) -> tuple[Any, ...]:
         dropped.id, dropped.source, dropped.step, dropped.reason, dropped.detail,
         dropped.excerpt, dropped.size, one.text,
     )  # fmt: skip
-
-
-def _write(path: Path, parts: Sequence[bytes]) -> None:
-    # Its own name in each process: one that outlives its master by a moment is in nobody's way.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with disk_errors(path):
-        try:
-            with temporary.open("wb") as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 class ChunkFile:
