@@ -20,6 +20,8 @@ from tinyforge.corpus.stages.index import Index
 from tinyforge.corpus.stages.worker import Channel
 
 _ROW_GROUP_CHARACTERS, _ROW_GROUP_ROWS = 4_000_000, 10_000
+_MOST_DOCUMENTS = 200_000
+"""Documents in a file, about: half a kilobyte each is held while it is written."""
 _COLUMNS = ("id", "text", "source", "language", "meta")
 _SIGN_OF_LIFE = 500
 
@@ -115,7 +117,9 @@ def plan_shards(index: Index, part_of: NDArray[np.int8], most: int) -> list[Shar
     for code, part in enumerate(PARTS):
         documents = np.flatnonzero(part_of == code)
         index.save(part, documents)
-        ends = np.cumsum(index.characters[documents])
+        # What became of a file's documents is held in memory, so that many short ones count more.
+        sizes = np.maximum(index.characters[documents], most // _MOST_DOCUMENTS)
+        ends = np.cumsum(sizes)
         start = number = 0
         while start < len(documents):
             before = ends[start - 1] if start else 0
