@@ -25,13 +25,13 @@ check: $(VENV)/.development
 	$(BIN)/python -m pytest -q
 
 clean:
-	rm -rf $(VENV) quickstart-model quickstart-model-data .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) quickstart-model quickstart-model-data quickstart-model-onnx .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache build dist src/*.egg-info
 
 # The stamps make a second call start at once; a changed pyproject.toml installs again.
 $(VENV)/.training: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing TinyForge and what training needs into $(VENV) (one to three minutes)"
-	@$(PIP) --editable '.[training]'
+	@$(PIP) --editable '.[training,onnx]'
 	@touch $@
 
 $(VENV)/.development: pyproject.toml | $(VENV)/bin/python

@@ -275,5 +275,10 @@ def finish(
     text = json.dumps(result, ensure_ascii=False) if options.json else table(result)
     sys.stdout.write(text + "\n")
     if options.save:
-        name = "-".join(filter(None, [result["case"], result["variant"]]))
-        harness.write_json(Path(__file__).parent / "results" / f"{name}.json", result)
+        keep(result)
+
+
+def keep(result: dict[str, Any]) -> None:
+    """Into the folder that the report reads."""
+    name = "-".join(filter(None, [result["case"], result["variant"]]))
+    harness.write_json(Path(__file__).parent / "results" / f"{name}.json", result)

@@ -11,7 +11,7 @@ from typing import Any
 
 PACKAGES = (
     "tinyforge", "torch", "transformers", "tokenizers", "accelerate", "datasets", "peft", "trl",
-    "setfit", "sentence-transformers", "numpy",
+    "setfit", "sentence-transformers", "numpy", "onnxruntime", "llama-cpp-python", "ctranslate2",
 )  # fmt: skip
 
 

@@ -39,13 +39,20 @@ def t5_small(folder: Path, texts: Iterable[str], *, quick: bool) -> Any:
     return _save(T5ForConditionalGeneration, config, tokenizer, folder)
 
 
-def llama(folder: Path, texts: Iterable[str], *, vocabulary: int, quick: bool) -> Any:
-    """A Llama of the size of GPT-2 small: width 768, 12 layers, tied embeddings."""
+def llama(
+    folder: Path, texts: Iterable[str], *, vocabulary: int, quick: bool, tokens: int = 32_000
+) -> Any:
+    """A Llama of the size of GPT-2 small: width 768, 12 layers, tied embeddings.
+
+    Args:
+        vocabulary: rows of the embedding.
+        tokens: of the tokenizer, at most; fewer where the texts hold no more.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from tinyforge.text.tokenizer_training import train_tokenizer
 
-    tokenizer = train_tokenizer(texts, "bpe", 2_000 if quick else 32_000, family="decoder")
+    tokenizer = train_tokenizer(texts, "bpe", 2_000 if quick else tokens, family="decoder")
     tokenizer.chat_template = CHAT
     sizes = {
         "hidden_size": 768,

@@ -7,6 +7,7 @@ from typing import Any
 
 Result = dict[str, Any]
 GIB = 2.0**30
+MIB = 2.0**20
 
 
 def rows_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,10 +18,14 @@ def rows_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def render(result: Result) -> str:
     """The tables of any case."""
+    from benchmarks.speed import answer_table  # which is made of the parts below
+
     kinds = {
         "gpt_characters": seconds_to_loss, "start": seconds, "memory": memory, "profile": profile,
         "judging": judging, "shakespeare": challenge, "tokenizers": tokenizers,
         "near_duplicates": near_duplicates, "prepare_throughput": prepare_throughput,
+        "decode": answer_table.decode, "streams": answer_table.streams,
+        "answer_t5": answer_table.rows, "answer_classify": answer_table.rows,
     }  # fmt: skip
     if result["case"] in kinds:
         return kinds[result["case"]](result)

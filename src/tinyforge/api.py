@@ -10,8 +10,8 @@ from tinyforge.config.load import keyword_settings, load_settings
 
 if TYPE_CHECKING:
     from tinyforge.data.inspect import Inspection
+    from tinyforge.inference.answering import AnsweringModel
     from tinyforge.inference.prompted import PromptedModel
-    from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.compare import Compared
     from tinyforge.recipes.compress_result import Compressed
     from tinyforge.recipes.evaluate import Judgement
@@ -226,8 +226,8 @@ def load(
     prompt: Any = None,
     trust_remote_code: bool = False,
     revision: str | None = None,
-) -> TorchModel | PromptedModel:
-    """A model that answers: a run folder, any Hugging Face folder, or a hub id.
+) -> AnsweringModel | PromptedModel:
+    """A model that answers: a run folder, any Hugging Face folder, a hub id, or an exported folder.
 
     ``load("my-model").predict("how are you")`` gives a ``Prediction``; a list gives a list.
 

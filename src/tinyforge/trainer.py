@@ -16,8 +16,8 @@ from tinyforge.config.load import keyword_settings
 from tinyforge.errors import FolderError
 
 if TYPE_CHECKING:
+    from tinyforge.inference.answering import AnsweringModel
     from tinyforge.inference.prompted import PromptedModel
-    from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.evaluate import Judgement
     from tinyforge.recipes.lm_eval import Benchmarks
     from tinyforge.recipes.train import Run
@@ -70,7 +70,7 @@ class Trainer:
     def __init__(self, config: TrainingConfig) -> None:
         self.config = config
         self.run: Run | None = None
-        self._model: TorchModel | PromptedModel | None = None
+        self._model: AnsweringModel | PromptedModel | None = None
 
     def train(self, data: Any) -> Run:
         """Train on a file of rows, a frame or a list of rows; print the verdict.
@@ -104,7 +104,7 @@ class Trainer:
         return api.evaluate(self._folder(), data)
 
     @property
-    def model(self) -> TorchModel | PromptedModel:
+    def model(self) -> AnsweringModel | PromptedModel:
         """The trained model, loaded from its folder."""
         if self._model is None:
             self._model = api.load(self._folder())

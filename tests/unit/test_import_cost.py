@@ -38,6 +38,7 @@ def test_the_help_loads_nothing_heavy(words: list[str]) -> None:
         "predict",
         "evaluate",
         "compare",
+        "export",
         "verify",
         "runs",
         "doctor",
@@ -79,5 +80,5 @@ assert {verb}.__path__, "still the package"
 def test_an_unknown_name_is_an_attribute_error() -> None:
     import tinyforge
 
-    with pytest.raises(AttributeError, match="no attribute 'export'"):
-        tinyforge.export  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'exprot'"):
+        tinyforge.exprot  # noqa: B018

@@ -23,6 +23,7 @@ NOT_COVERED = (
     PurePosixPath("tinyforge/corpus"),  # it has a manifest of its own
     PurePosixPath("tinyforge/tokens"),
     PurePosixPath("tinyforge/tokenizer"),
+    PurePosixPath("tinyforge/tuning"),
     PurePosixPath("tinyforge/replaced"),
     PurePosixPath("tinyforge/replaced.moving"),
 )

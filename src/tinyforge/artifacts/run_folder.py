@@ -41,9 +41,10 @@ ASIDE, MOVING = "replaced", "replaced.moving"
 
 PASSING = {"lock", "work", ASIDE, MOVING} | KEPT_AFTER_FAILURE
 
-CORPUS, TOKENIZER, TOKENS = "corpus", "tokenizer", "tokens"
-"""In ``tinyforge/``: what pretraining makes of raw text before its first step. It may be the work
-of hours, so that a run that stops before its first checkpoint keeps it."""
+CORPUS, TOKENIZER, TOKENS, TUNING = "corpus", "tokenizer", "tokens", "tuning"
+"""In ``tinyforge/``: what pretraining makes of raw text before its first step, and the trials of a
+search for settings. It may be the work of hours, so that a run that stops before its first
+checkpoint keeps it."""
 
 
 class RunFolder:
@@ -123,7 +124,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
 
     With ``force`` the old run is set aside and comes back if the new one fails before its first
     checkpoint. If the context is left by an error before the first checkpoint, what was written
-    is removed, except ``rejected.jsonl`` and a corpus that was made ready.
+    is removed, except ``rejected.jsonl``, a corpus that was made ready, and trials of a search.
 
     Raises:
         FolderError: refused, locked by another run, or not writable.
@@ -147,7 +148,7 @@ def open_run(path: Path, *, resume: bool = False, force: bool = False) -> Iterat
         try:
             yield folder
         except BaseException:
-            if not folder.finished and not _has_checkpoint(folder) and not _has_corpus(folder):
+            if not folder.finished and not _has_checkpoint(folder) and not _has_work(folder):
                 _remove_traces(folder)
             raise
         else:
@@ -323,8 +324,9 @@ def _has_checkpoint(folder: RunFolder) -> bool:
     return any(name.startswith("step-") for name in _names(folder.checkpoints))
 
 
-def _has_corpus(folder: RunFolder) -> bool:
-    return any(_holds_anything(folder.meta / name) for name in (CORPUS, TOKENIZER, TOKENS))
+def _has_work(folder: RunFolder) -> bool:
+    kept = (CORPUS, TOKENIZER, TOKENS, TUNING)
+    return any(_holds_anything(folder.meta / name) for name in kept)
 
 
 def _holds_anything(folder: Path) -> bool:

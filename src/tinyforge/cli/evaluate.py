@@ -30,8 +30,8 @@ def evaluate(
 ) -> None:
     """Score MODEL on the rows of DATA, with 95 % intervals.
 
-    MODEL is a run folder, any Hugging Face folder, or a hub id. DATA may also be lm-eval:TASK, a
-    public benchmark of the package lm-eval.
+    MODEL is a run or exported folder, any Hugging Face folder, or a hub id. DATA may also be
+    lm-eval:TASK, a public benchmark of the package lm-eval.
     """
     from tinyforge.config.load import load_settings
 

@@ -22,8 +22,8 @@ EXTRAS = {
     # Package to the extra that brings it.
     "torch": "training", "transformers": "training", "peft": "training",
     "safetensors": "training", "sklearn": "training", "sacrebleu": "training",
-    "rouge_score": "training", "scipy": "evaluate", "psutil": "training", "pyarrow": "data", "pandas": "data",
-    "polars": "data", "datasets": "data", "tensorboard": "tracking",
+    "rouge_score": "training", "scipy": "evaluate", "psutil": "training", "pyarrow": "data",
+    "pandas": "data", "polars": "data", "datasets": "data", "tensorboard": "tracking",
     "fastapi": "serve", "uvicorn": "serve", "prometheus_client": "serve",
 }  # fmt: skip
 

@@ -17,9 +17,8 @@ from tinyforge.errors import DataError, FolderError, SettingError
 
 if TYPE_CHECKING:
     from tinyforge.config.settings import Settings
-    from tinyforge.inference.prompted import PromptedModel
-    from tinyforge.inference.torch_model import TorchModel
     from tinyforge.recipes.predict import Answered
+    from tinyforge.recipes.prompting import Answerer
     from tinyforge.recipes.questions import Questions
 
 STAGES = ("data", "generate", "model")
@@ -65,10 +64,11 @@ def predict(
 ) -> None:
     """Answer each TEXT, or each row of a file, with MODEL.
 
-    MODEL is a run folder, any Hugging Face folder, or a hub id. FILE may have any format that
-    training reads; the input column is found by its name, or named with --set data.input=NAME. Of
-    a plain text file, and of standard input, each line is answered. With --prompt a model that
-    was never trained for the job is asked for it; a folder saved with a prompt needs no --prompt.
+    MODEL is a run or exported folder, any Hugging Face folder, or a hub id. FILE may have any
+    format that training reads; the input column is found by its name, or named with --set
+    data.input=NAME. Of a plain text file, and of standard input, each line is answered. With
+    --prompt a model that was never trained for the job is asked for it; a folder saved with a
+    prompt needs no --prompt.
 
     Answers are printed one a line, in the order of the inputs; with several, a line break inside
     an answer is printed as \\n. A row that cannot be answered is named on standard error with
@@ -133,7 +133,7 @@ def _check_stream(stream: bool, others: list[str]) -> None:
         )  # fmt: skip
 
 
-def _least(asked: str | None, model: TorchModel | PromptedModel) -> float:
+def _least(asked: str | None, model: Answerer) -> float:
     """The confidence below which answers are withheld."""
     if asked is None:
         return 0.0
@@ -179,7 +179,7 @@ def _settings(
     return settings
 
 
-def _stream(model: TorchModel | PromptedModel, questions: Questions, settings: Settings) -> None:
+def _stream(model: Answerer, questions: Questions, settings: Settings) -> None:
     from tinyforge.records.rows import Rejected
 
     options = settings.generate.model_dump(exclude_unset=True)

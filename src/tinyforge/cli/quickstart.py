@@ -17,7 +17,7 @@ from tinyforge.cli.options import AS_JSON, print_json
 @click.option("--force", is_flag=True, help="Replace what is in DIR.")
 @AS_JSON
 def quickstart(output: str, force: bool, as_json: bool) -> None:
-    """Train a small T5 from nothing to put sentences in reverse order, and try it.
+    """Train a small T5 from nothing to put sentences in reverse order, export it, and try it.
 
     The sentences come from the documentation that every Python installation carries.
     """

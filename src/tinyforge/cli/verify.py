@@ -13,9 +13,10 @@ from tinyforge.cli.options import AS_JSON, print_json
 @click.argument("folder", metavar="DIR")
 @AS_JSON
 def verify(folder: str, as_json: bool) -> None:
-    """Check every byte of the run folder DIR against its manifest.
+    """Check every byte of a run folder or an export DIR against its manifest.
 
-    Exits with 3 where a file is changed, missing or not of the run.
+    An export is also asked its golden texts again, in a fresh process without torch. Exits with 3
+    where a file is changed, missing or not of the folder, or an answer is another one.
     """
     from tinyforge.recipes.verify import verify as recipe
 

@@ -237,9 +237,7 @@ def _measure(predictor: Any, name: str) -> Measure:
 
 def _shared(predictor: Any) -> Measure:
     """With each context read only once. What a model cannot read is left out at its start."""
-    from tinyforge.inference.choosing import AnswerScorer
-
-    scorer, task = AnswerScorer(predictor.model, predictor.task), predictor.task
+    scorer, task = predictor.scorer(), predictor.task
     limit = predictor.max_positions
 
     def together(
@@ -249,7 +247,10 @@ def _shared(predictor: Any) -> Measure:
             AnswerReader(task, texts, " " if context else "").candidates([context])[0]
             for context, texts in zip(contexts, choices, strict=True)
         ]
-        return scorer.log_likelihoods([_fitting(row, limit) for row in rows])
+        found: list[NDArray[np.float64]] = scorer.log_likelihoods(
+            [_fitting(row, limit) for row in rows]
+        )
+        return found
 
     return together
 

@@ -15,7 +15,7 @@ from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, ModelError
 from tinyforge.inference.candidates import Candidates, Ids
 from tinyforge.inference.choosing import AnswerScorer
-from tinyforge.inference.generate import UNBOUNDED_LENGTH
+from tinyforge.inference.limits import UNBOUNDED_LENGTH
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.records.examples import Example
 from tinyforge.tasks.language_model import LanguageModel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,35 @@ import numpy as np
 from tinyforge.errors import DataError
 from tinyforge.inference.batching import by_length, reading_budget
 from tinyforge.inference.detokenize import decode
-from tinyforge.inference.generate import UNBOUNDED_LENGTH
-from tinyforge.inference.modes import answering, on_device
+from tinyforge.inference.limits import UNBOUNDED_LENGTH
 from tinyforge.records.encoded import IGNORED, Encoded
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Likelihood
 from tinyforge.tasks.decoder import answer_start
 
+Losses = Callable[[Sequence[Encoded]], Iterable[tuple[list[int], Sequence[float]]]]
+"""Items to batches of them: their places, and for each its summed negative log-likelihood."""
+
 
 def likelihoods(
     model: Any,
+    task: Any,
+    examples: Sequence[Example],
+    max_positions: int | None,
+    *,
+    window: int | None = None,
+    stride: int | None = None,
+) -> list[Likelihood]:
+    """``measured`` with a PyTorch model."""
+
+    def losses(items: Sequence[Encoded]) -> list[tuple[list[int], list[float]]]:
+        return _losses(model, task, items)
+
+    return measured(losses, task, examples, max_positions, window=window, stride=stride)
+
+
+def measured(
+    losses: Losses,
     task: Any,
     examples: Sequence[Example],
     max_positions: int | None,
@@ -62,8 +81,8 @@ def likelihoods(
         pieces += found
         owners += [index] * len(found)
     sums, counts = np.zeros(len(examples)), np.zeros(len(examples), dtype=np.int64)
-    for batch, losses in _losses(model, task, pieces):
-        for piece, loss in zip(batch, losses, strict=True):
+    for batch, values in losses(pieces):
+        for piece, loss in zip(batch, values, strict=True):
             sums[owners[piece]] += loss
             counts[owners[piece]] += task.units([pieces[piece]])
     return [
@@ -73,6 +92,8 @@ def likelihoods(
 
 
 def _losses(model: Any, task: Any, items: Sequence[Encoded]) -> list[tuple[list[int], list[float]]]:
+    from tinyforge.inference.modes import answering, on_device
+
     lengths = [max(len(item.input_ids), len(item.labels)) for item in items]
     found = []
     device = next(model.parameters()).device

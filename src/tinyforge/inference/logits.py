@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.inference.batching import by_length, reading_budget
-from tinyforge.inference.generate import UNBOUNDED_LENGTH
+from tinyforge.inference.limits import UNBOUNDED_LENGTH
 from tinyforge.inference.modes import answering, on_device
 from tinyforge.models.sizes import max_positions
 from tinyforge.records.examples import Example

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tinyforge.artifacts.export_folder import is_export
 from tinyforge.artifacts.files import disk_errors
 from tinyforge.artifacts.manifest import write_manifest
 from tinyforge.errors import FolderError
-from tinyforge.models.folder import PICKLED, is_adapter
-from tinyforge.models.save import TASK_FILE, save_model
+from tinyforge.models.folder import PICKLED, TASK_FILE, is_adapter
 from tinyforge.text.prompts import PROMPT_FILE, Prompt
 
 if TYPE_CHECKING:
-    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.inference.answering import AnsweringModel
 
 
-def save_prompted(model: TorchModel, prompt: Prompt, folder: Path) -> Path:
+def save_prompted(model: AnsweringModel, prompt: Prompt, folder: Path) -> Path:
     """Copy a model into a new folder and put a prompt beside it.
 
     The folder loads with plain ``from_pretrained``; TinyForge answers with the prompt in
     ``tinyforge/prompt.json``, and ``tinyforge verify`` checks every file. Examples to choose from
     are saved with the prompt, so whoever has the folder can read them. The weights' files are
     copied as they are, and keep their hash; a model that is only in memory, and one with an
-    adapter, is written anew.
+    adapter, is written anew. An exported folder is copied whole.
 
     Raises:
         FolderError: the folder has files in it, or cannot be written.
@@ -38,11 +38,12 @@ def save_prompted(model: TorchModel, prompt: Prompt, folder: Path) -> Path:
     try:
         with disk_errors(folder):
             (part / PROMPT_FILE).parent.mkdir(parents=True)
-        if model.path is None or is_adapter(model.path):
-            save_model(model.model, model.tokenizer, part, model.task.state())
-        else:
-            with disk_errors(folder):
+            if model.path is not None and is_export(model.path):
+                shutil.copytree(model.path, part, dirs_exist_ok=True)
+            elif model.path is not None and not is_adapter(model.path):
                 _copy(model.path, part)
+            else:
+                _write(model, part)
         prompt.save(part / PROMPT_FILE)
         write_manifest(part)
         with disk_errors(folder):
@@ -52,6 +53,12 @@ def save_prompted(model: TorchModel, prompt: Prompt, folder: Path) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _write(model: Any, target: Path) -> None:
+    from tinyforge.models.save import save_model
+
+    save_model(model.model, model.tokenizer, target, model.task.state())
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, ModelError, SettingError
+from tinyforge.inference.answering import AnsweringModel
 from tinyforge.inference.candidates import AnswerReader
-from tinyforge.inference.choosing import AnswerScorer
-from tinyforge.inference.generate import MAX_NEW_TOKENS, UNBOUNDED_LENGTH
 from tinyforge.inference.inputs import is_single, to_example
+from tinyforge.inference.limits import MAX_NEW_TOKENS, UNBOUNDED_LENGTH
 from tinyforge.inference.options import read_options
 from tinyforge.inference.prompt_folder import save_prompted
-from tinyforge.inference.torch_model import TorchModel
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
 from tinyforge.text.features import SimilarExamples, question
@@ -75,7 +74,7 @@ class PromptedModel:
 
     def __init__(
         self,
-        model: TorchModel,
+        model: AnsweringModel,
         prompt: Prompt,
         train: Sequence[Example] | SimilarExamples | None = None,
     ) -> None:
@@ -90,15 +89,15 @@ class PromptedModel:
             answers = {example.output or "" for example in self._similar.all()}
             prompt = prompt.with_labels(sorted(answers))
         self.prompt = prompt
-        self._scorer = AnswerScorer(model.model, model.task)
+        self._scorer = model.scorer()
         words = tuple(prompt.labels.values())
         self._reader = AnswerReader(model.task, words, prompt.lead)
         self._noted = False
 
     @property
     def model(self) -> Any:
-        """The PyTorch module."""
-        return self.base.model
+        """The PyTorch module; None where ONNX Runtime answers."""
+        return getattr(self.base, "model", None)
 
     @property
     def tokenizer(self) -> Any:
@@ -117,7 +116,7 @@ class PromptedModel:
 
     @property
     def hash(self) -> str:
-        """The weights' hash, as ``TorchModel.hash``; the prompt is no part of it."""
+        """The weights' hash; the prompt is no part of it."""
         return self.base.hash
 
     @property
@@ -129,6 +128,16 @@ class PromptedModel:
     def size_bytes(self) -> int:
         """The model's size in memory."""
         return self.base.size_bytes
+
+    @property
+    def device(self) -> str:
+        """Where the model runs: ``cpu`` or ``cuda``."""
+        return self.base.device
+
+    @property
+    def threads(self) -> int:
+        """Processor cores that the model uses."""
+        return self.base.threads
 
     @property
     def fit_seconds(self) -> float:
@@ -181,7 +190,7 @@ class PromptedModel:
     @overload
     def predict(self, given: Any, **options: Any) -> Any: ...
     def predict(self, given: Any, **options: Any) -> Prediction | list[Prediction]:
-        """The answer to one input, or a list of answers; as ``TorchModel.predict``."""
+        """The answer to one input, or a list of answers; as ``AnsweringModel.predict``."""
         if is_single(given):
             return self.predict_examples([to_example(given)], **options)[0]
         if isinstance(given, bytes) or not hasattr(given, "__iter__"):
@@ -207,7 +216,7 @@ class PromptedModel:
         """Pieces of the answer to one input as they are written; together they are ``predict``'s.
 
         Raises:
-            SettingError: as ``TorchModel.stream``; also where the prompt chooses a label.
+            SettingError: as ``AnsweringModel.stream``; also where the prompt chooses a label.
         """
         if self.prompt.chooses:
             raise SettingError(

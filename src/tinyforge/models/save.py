@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tinyforge.errors import FolderError
+from tinyforge.models.folder import TASK_FILE as TASK_FILE
 from tinyforge.models.lora import is_adapted, merge
 from tinyforge.models.quiet import quiet
 
-TASK_FILE = Path("tinyforge") / "task.json"
 ADAPTER = "adapter"
 MAX_NEW_TOKENS = 128
 """Tokens that the saved model writes at most where nobody says otherwise."""

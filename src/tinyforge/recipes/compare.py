@@ -158,8 +158,6 @@ def _measure(
     path: str | Path, name: str, exam: Exam, settings: Settings, labels: Sequence[str]
 ) -> tuple[Evaluation, Cost]:
     """One model's scores and costs; it is gone from memory afterwards."""
-    import torch
-
     meter = MemoryMeter()
     model = open_model(path, settings)
     found = exam.score(model, name, labels)
@@ -168,7 +166,7 @@ def _measure(
     return found, Cost(
         parameters=model.info()["parameters"], disk_bytes=disk_bytes(model.path),
         speed=measure_speed(asked, exam.rows), peak_memory=meter.peak(),
-        device=model.model.device.type, threads=torch.get_num_threads(),
+        device=model.device, threads=model.threads,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import torch
 
+from tinyforge.artifacts.export_folder import is_export
 from tinyforge.models.folder import TOKENIZER_FILES, weight_files
 from tinyforge.records.examples import Example
 from tinyforge.train.memory import peak_memory, reset_peak
@@ -111,7 +112,8 @@ def disk_bytes(folder: Path | None) -> int | None:
     """Bytes of what is needed to load the model; None where it is on no disk."""
     if folder is None:
         return None
-    files = {*weight_files(folder), *folder.glob("*.json"), *folder.glob("*.jinja")}
+    weights = [*folder.glob("*.onnx*")] if is_export(folder) else weight_files(folder)
+    files = {*weights, *folder.glob("*.json"), *folder.glob("*.jinja")}
     files |= {folder / name for name in TOKENIZER_FILES}
     return sum(file.stat().st_size for file in files if file.is_file())
 

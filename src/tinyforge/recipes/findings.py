@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from tinyforge.artifacts.files import read_json
-from tinyforge.config.data import DataSettings
 from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
 from tinyforge.data.some_rows import Rows
@@ -33,8 +32,11 @@ from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict
 from tinyforge.recipes.label_errors import label_errors_of, write_suspects
 from tinyforge.recipes.questions import read_questions
-from tinyforge.recipes.setup import Setup
+from tinyforge.recipes.run_rows import dataset_of_run
 from tinyforge.records.examples import Example
+
+if TYPE_CHECKING:
+    from tinyforge.recipes.setup import Setup
 
 log = logging.getLogger("tinyforge")
 
@@ -64,7 +66,7 @@ def findings_of_run(
     run folder.
 
     Args:
-        predictor: the trained model, a ``TorchModel``.
+        predictor: the trained model, an ``AnsweringModel``.
         how: the keywords that it was judged with (``evaluate.run.evaluate``).
         folder: the run folder.
         untuned: the model as it was before training, where it could answer.
@@ -118,7 +120,7 @@ def findings_of_file(
     are still as they were; without them no row can be called seen.
 
     Args:
-        predictor: a ``TorchModel``; its folder may hold a threshold.
+        predictor: an ``AnsweringModel``; its folder may hold a threshold.
         work: for temporary files.
     """
     folder = getattr(predictor, "path", None)
@@ -174,8 +176,8 @@ def out_of_scope(
 
     They come from ``evaluate.out_of_scope``, and from judged rows with a label such as "oos".
     """
-    model, task = getattr(predictor, "model", None), cast("Any", getattr(predictor, "task", None))
-    if evaluation.task != "classify" or evaluation.multi_label or not hasattr(task, "logits"):
+    task = cast("Any", getattr(predictor, "task", None))
+    if evaluation.task != "classify" or evaluation.multi_label or not hasattr(predictor, "logits"):
         return None
     judged = [rows[int(row)] for row in evaluation.rows[: 2 * _SCOPE_ROWS]]
     outside = [row for row in judged if is_outside_name(row.output or "")]
@@ -187,15 +189,13 @@ def out_of_scope(
         return None
     own = [i for i, label in enumerate(task.labels) if is_outside_name(label)]
     label = own[0] if own else None
-    return detect(_scores(model, task, inside, label), _scores(model, task, outside, label))
+    return detect(_scores(predictor, inside, label), _scores(predictor, outside, label))
 
 
 def _scores(
-    model: Any, task: Any, rows: Sequence[Example], outside_label: int | None
+    predictor: Any, rows: Sequence[Example], outside_label: int | None
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    from tinyforge.inference.logits import label_logits
-
-    logits = label_logits(model, task, rows).astype(np.float64)
+    logits = predictor.logits(rows).astype(np.float64)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return scope_scores(shares, logits, outside_label=outside_label)
@@ -234,16 +234,5 @@ def training_rows(
 
 def _rows_of_run(record: Mapping[str, Any], work: Path) -> Sequence[Example] | None:
     """The training rows of a run's record; None where the file is gone or has changed."""
-    data = str(record["data"])
-    if not Path(data).exists():
-        return None
-    # A default that is written out would count as the user's choice.
-    defaults = DataSettings().model_dump()
-    saved = record["settings"]["data"].items()
-    settings = DataSettings(**{k: v for k, v in saved if v != defaults.get(k)})
-    dataset = load_dataset(
-        data, survey(data, settings).columns, record["task"], settings,
-        seed=int(record["seed"]), work=work,
-    )  # fmt: skip
-    same = dataset.report.fingerprint == record["data_fingerprint"]
-    return Rows(dataset.store, dataset.train) if same else None
+    dataset = dataset_of_run(record, work)
+    return None if dataset is None else Rows(dataset.store, dataset.train)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyforge.data.some_rows import Rows
 from tinyforge.evaluate.baselines import baselines, score_baselines
@@ -16,11 +16,13 @@ from tinyforge.evaluate.findings import Findings
 from tinyforge.evaluate.prompted_baselines import score_prompted
 from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict, judge
-from tinyforge.inference.torch_model import TorchModel
 from tinyforge.recipes.findings import findings_of_run
 from tinyforge.recipes.models import score_rivals
 from tinyforge.recipes.prompting import prompted_baselines
-from tinyforge.recipes.setup import Setup, load_model
+
+if TYPE_CHECKING:
+    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.setup import Setup
 
 log = logging.getLogger("tinyforge")
 
@@ -100,6 +102,8 @@ def every_ten_seconds() -> Callable[[int, int], None]:
 
 
 def _predictor(setup: Setup, model: Any, folder: Path | None = None) -> TorchModel:
+    from tinyforge.inference.torch_model import TorchModel
+
     return TorchModel.from_loaded(
         model, setup.loaded.tokenizer, setup.task, name=setup.loaded.name, path=folder,
         settings=setup.settings.generate,
@@ -113,5 +117,7 @@ def _untuned(setup: Setup) -> TorchModel | None:
     """
     if not setup.loaded.pretrained or setup.loaded.new_head:
         return None
+    from tinyforge.recipes.setup import load_model
+
     fresh = load_model(setup.settings, setup.task.name, setup.dataset, adapters=False)
     return _predictor(setup, fresh.model)

@@ -160,6 +160,11 @@ def run_benchmarks(model: str | Path, named: str, settings: Settings) -> Benchma
 
     opened: Any = open_model(model, settings)
     opened = getattr(opened, "base", opened)  # the harness has prompts of its own
+    if not hasattr(opened, "model"):
+        raise SettingError(
+            "tasks of lm-eval are asked of PyTorch models, and this is an exported one",
+            value=str(model), fix="Give the run folder that it was exported from",
+        )  # fmt: skip
     kind = types.new_class("TinyForgeModel", (HarnessModel, base))
     asked: Any = kind(opened, every_ten_seconds())
     limit = settings.evaluate.max_rows

@@ -14,15 +14,12 @@ from tinyforge.recipes.load import load
 from tinyforge.recipes.prompting import ask_for
 
 if TYPE_CHECKING:
-    from tinyforge.inference.prompted import PromptedModel
-    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.prompting import Answerer
 
 log = logging.getLogger("tinyforge")
 
 
-def open_model(
-    path: str | Path, settings: Settings, prompt: Any = None
-) -> TorchModel | PromptedModel:
+def open_model(path: str | Path, settings: Settings, prompt: Any = None) -> Answerer:
     """A model that answers as the settings say."""
     trust = settings.model.trust_remote_code
     return load(path, prompt=prompt, trust_remote_code=trust, settings=settings.generate)
@@ -50,7 +47,7 @@ def score_rivals(
     return scored
 
 
-def open_rival(name: str, task: Any, settings: Settings) -> TorchModel | PromptedModel:
+def open_rival(name: str, task: Any, settings: Settings) -> Answerer:
     """A model to compare with: asked by a prompt where it was made for another task.
 
     Raises:

@@ -14,8 +14,7 @@ from tinyforge.records.predictions import Prediction
 from tinyforge.records.rows import Rejected, Source
 
 if TYPE_CHECKING:
-    from tinyforge.inference.prompted import PromptedModel
-    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.recipes.prompting import Answerer
     from tinyforge.recipes.questions import Questions
 
 BATCHES = 8
@@ -59,7 +58,7 @@ class Answered:
 
 
 def predict(
-    model: TorchModel | PromptedModel,
+    model: Answerer,
     questions: Questions,
     settings: GenerateSettings | None = None,
     *,
@@ -89,7 +88,7 @@ def predict(
             yield _sure_enough(answered, min_confidence)
 
 
-def saved_min_confidence(model: TorchModel | PromptedModel) -> float:
+def saved_min_confidence(model: Answerer) -> float:
     """The confidence that was chosen on validation rows when the model was trained.
 
     Raises:
@@ -97,9 +96,9 @@ def saved_min_confidence(model: TorchModel | PromptedModel) -> float:
     """
     # Imported here: it brings what judging needs, and most answers are asked for without it.
     from tinyforge.evaluate.findings.thresholds import Threshold
-    from tinyforge.inference.torch_model import TorchModel
+    from tinyforge.inference.answering import AnsweringModel
 
-    folder = model.path if isinstance(model, TorchModel) else None
+    folder = model.path if isinstance(model, AnsweringModel) else None
     threshold = None if folder is None else Threshold.load(folder)
     if threshold is None:
         raise SettingError(
@@ -116,9 +115,7 @@ def _sure_enough(answered: Answered, least: float) -> Answered:
     return replace(answered, withheld=True)
 
 
-def _answers(
-    model: TorchModel | PromptedModel, examples: list[Example], options: dict[str, Any]
-) -> list[Answered]:
+def _answers(model: Answerer, examples: list[Example], options: dict[str, Any]) -> list[Answered]:
     try:
         found = model.predict_examples(examples, **options)
     except DataError as error:  # one row, a chat that the template refuses for example, spoils all

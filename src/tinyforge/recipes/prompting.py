@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinyforge.errors import TinyForgeError
 from tinyforge.evaluate.text_features import NearestExample
+from tinyforge.inference.answering import AnsweringModel
 from tinyforge.inference.base import Predictor
 from tinyforge.inference.prompted import PromptedModel
-from tinyforge.inference.torch_model import TorchModel
-from tinyforge.recipes.setup import Setup
 from tinyforge.text.features import SimilarExamples
 from tinyforge.text.prompts import Prompt, usual_prompt
 
+if TYPE_CHECKING:
+    from tinyforge.recipes.setup import Setup
+
 log = logging.getLogger("tinyforge")
 
-Answerer = TorchModel | PromptedModel
+Answerer = AnsweringModel | PromptedModel
 
 
 def prompted_baselines(setup: Setup, simple: Mapping[str, Predictor]) -> dict[str, Predictor]:
@@ -40,6 +42,8 @@ def prompted_baselines(setup: Setup, simple: Mapping[str, Predictor]) -> dict[st
     shots = setup.settings.evaluate.few_shot if similar is not None else 0
     if task != "classify" and not shots:
         return {}
+    from tinyforge.inference.torch_model import TorchModel
+
     try:
         model = TorchModel.load(
             loaded.path, trust_remote_code=setup.settings.model.trust_remote_code,
@@ -77,7 +81,7 @@ def ask_for(model: Answerer, task: Any, labels: Sequence[str]) -> Answerer:
     return PromptedModel(model, prompt.with_labels(labels))
 
 
-def _prompt(setup: Setup, model: TorchModel) -> Prompt:
+def _prompt(setup: Setup, model: AnsweringModel) -> Prompt:
     before = setup.settings.data.prefix or ""
     chat = model.task.name == "instruct"
     prompt = usual_prompt(setup.task.name, model.task.family, chat=chat, before=before)
@@ -88,6 +92,6 @@ def _prompt(setup: Setup, model: TorchModel) -> Prompt:
 
 
 def _few_shot(
-    model: TorchModel, prompt: Prompt, similar: SimilarExamples | None, shots: int
+    model: AnsweringModel, prompt: Prompt, similar: SimilarExamples | None, shots: int
 ) -> PromptedModel:
     return PromptedModel(model, prompt.model_copy(update={"shots": shots}), similar)

@@ -1,4 +1,4 @@
-"""The first run: a small T5, from nothing, learns to put sentences in reverse order."""
+"""The first run: a small T5 learns, from nothing, to reverse sentences, and is shipped."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyforge.artifacts.files import write_text
+from tinyforge.config.export import ExportRunSettings
 from tinyforge.config.load import load_settings
-from tinyforge.inference.torch_model import TorchModel
 from tinyforge.recipes import sentences
+from tinyforge.recipes.export import Export, export
+from tinyforge.recipes.export_place import check_target
+from tinyforge.recipes.load import load
 from tinyforge.recipes.train import Run, train
 
 if TYPE_CHECKING:
@@ -54,30 +57,34 @@ class Quickstart:
     """What the first run came to.
 
     Attributes:
-        answer: the trained model's answer to ``OWN_WORDS``.
+        export: the trained model for others to run.
+        answer: the exported model's answer to ``OWN_WORDS``.
         data: the folder with the rows it was trained and judged on.
     """
 
     run: Run
+    export: Export
     answer: Prediction
     data: Path
 
     def result(self) -> dict[str, Any]:
         """One flat object for a program."""
         asked = {"input": self.answer.input, "output": self.answer.output}
-        return {**self.run.result(), "prediction": asked}
+        return {**self.run.result(), "export": self.export.result(), "prediction": asked}
 
     def summary(self) -> str:
         """A few lines for a person, with what to try next."""
-        model = self.run.output_dir
+        model, shipped = self.run.output_dir, self.export.output_dir
         return "\n".join(
             [
                 self.run.summary(),
                 "",
+                self.export.summary(),
+                "",
                 f"{self.answer.input!r} -> {self.answer.output!r}",
                 "",
                 "Next:",
-                f"  tinyforge predict {model} '{sentences.PREFIX}any words of your own'",
+                f"  tinyforge predict {shipped} '{sentences.PREFIX}any words of your own'",
                 f"  open {model}/tinyforge/report.html in a browser",
                 f"  look at the rows in {self.data}, then train on yours:",
                 "  tinyforge train my_data.jsonl --output my-model",
@@ -88,13 +95,15 @@ class Quickstart:
 def quickstart(
     output: Path, *, force: bool = False, listeners: Sequence[Listener] = ()
 ) -> Quickstart:
-    """Make the rows, train, judge on unseen sentences, and answer one of the user's own.
+    """Make the rows, train, judge on unseen sentences, export, and answer one of the user's own.
 
     Args:
-        output: a new folder for the model; the rows go to ``OUTPUT-data`` beside it.
+        output: a new folder for the model; the rows go to ``OUTPUT-data`` beside it, the export to
+            ``OUTPUT-onnx``.
         force: replace a former run.
     """
-    data = output.with_name(output.name + "-data")
+    data, shipped = (output.with_name(output.name + end) for end in ("-data", "-onnx"))
+    check_target(shipped, None, force=force)  # better now than after the work
     learnt, unseen = sentences.split(sentences.sentences(), HELD_OUT, SEED)
     practice = sentences.training_sentences(learnt, unseen, STEPS * BATCH, SEED + 1)
     data.mkdir(parents=True, exist_ok=True)
@@ -107,8 +116,10 @@ def quickstart(
         data / "train.jsonl", settings=settings, output_dir=output, force=force,
         listeners=listeners,
     )  # fmt: skip
-    answer = TorchModel.load(output).predict(sentences.PREFIX + OWN_WORDS)
-    return Quickstart(run, answer, data)
+    made = export(output, shipped, settings=ExportRunSettings(), force=force)
+    made.require_ready()
+    answer = load(shipped).predict(sentences.PREFIX + OWN_WORDS)
+    return Quickstart(run, made, answer, data)
 
 
 def _write(path: Path, texts: Iterable[str]) -> None:

@@ -49,6 +49,7 @@ class Setup:
         reasons: one line for each choice that was made for the user.
         training: encoded training rows, cut to ``lengths``.
         validation: encoded validation rows; None where there are none.
+        facts: what the open choices were made from.
     """
 
     settings: Settings
@@ -60,6 +61,7 @@ class Setup:
     lengths: Lengths
     training: EncodedStore
     validation: EncodedStore | None
+    facts: Facts
 
 
 def set_up(
@@ -81,6 +83,47 @@ def set_up(
     )  # fmt: skip
     if share < 1:
         dataset = with_fewer_rows(dataset, share, settings.train.seed)
+    loaded, task = _ready_to_learn(settings, name, dataset)
+    whole = encode(dataset.store, dataset.train, task, work=work, name="train")
+    held = _evenly(dataset.validation, VALIDATION_ROWS)
+    check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
+    lengths = choose_lengths(
+        [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
+    )
+    check_lengths(lengths, settings.data)
+    _tell_limits(task, lengths, whole)
+    facts = _facts(settings, dataset, loaded, whole, lengths)
+    settings, reasons = resolve(settings, facts)
+    settings, more = _pack_only_where_kept_apart(settings, loaded, task)
+    limits = (task, lengths.max_length, lengths.max_output_length)
+    return Setup(
+        settings=settings, reasons=[why, *loaded.notes, *reasons, *more], survey=seen,
+        dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
+        validation=check.limit(*limits) if check else None, facts=facts,
+    )  # fmt: skip
+
+
+def set_up_again(setup: Setup, settings: Settings) -> Setup:
+    """What ``set_up`` gives for other settings of training, without reading the rows again.
+
+    Args:
+        setup: of the same rows and the same model; its weights are not used.
+        settings: as the user would give them; only those of ``train`` and ``lora``, and
+            ``model.dropout``, may differ from the ones that ``setup`` was made with.
+    """
+    loaded, task = _ready_to_learn(settings, setup.task.name, setup.dataset)
+    _tell_limits(task, setup.lengths, setup.training)
+    facts = dataclasses.replace(setup.facts, parameters=loaded.parameters)
+    settings, reasons = resolve(settings, facts)
+    settings, more = _pack_only_where_kept_apart(settings, loaded, task)
+    return dataclasses.replace(
+        setup, settings=settings, reasons=[setup.reasons[0], *loaded.notes, *reasons, *more],
+        loaded=loaded, task=task, facts=facts,
+    )  # fmt: skip
+
+
+def _ready_to_learn(settings: Settings, name: str, dataset: Dataset) -> tuple[Loaded, Task]:
+    """The model as it is before the first step, and its task; the settings fit both."""
     loaded = load_model(settings, name, dataset)
     check_settings(
         settings, task=name, family=loaded.family, pretrained=loaded.pretrained,
@@ -90,23 +133,7 @@ def set_up(
         counts = dataset.report.labels["train"]
         shares = [counts.get(label, 0) / len(dataset.train) for label in dataset.labels]
         start_from_shares(loaded.model, shares, multi_label=dataset.multi_label)
-    task = make_task(settings, name, dataset, loaded)
-    whole = encode(dataset.store, dataset.train, task, work=work, name="train")
-    held = _evenly(dataset.validation, VALIDATION_ROWS)
-    check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
-    lengths = choose_lengths(
-        [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
-    )
-    check_lengths(lengths, settings.data)
-    _tell_limits(task, lengths, whole)
-    settings, reasons = resolve(settings, _facts(settings, dataset, loaded, whole, lengths))
-    settings, more = _pack_only_where_kept_apart(settings, loaded, task)
-    limits = (task, lengths.max_length, lengths.max_output_length)
-    return Setup(
-        settings=settings, reasons=[why, *loaded.notes, *reasons, *more], survey=seen,
-        dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
-        validation=check.limit(*limits) if check else None,
-    )  # fmt: skip
+    return loaded, make_task(settings, name, dataset, loaded)
 
 
 def with_fewer_rows(dataset: Dataset, share: float, seed: int) -> Dataset:

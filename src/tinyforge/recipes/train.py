@@ -138,7 +138,7 @@ def _train(
         judged = judge_model(setup, merge(model), folder.path)
         if settings.evaluate.learning_curve:
             judged = _with_curve(judged, data, settings, folder, setup, outcome)
-        report = _report(setup, data, folder, outcome, judged, started, meter.read())
+        report = report_run(setup, data, folder, outcome, judged, started, meter.read())
         write_report(folder.path, report)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -170,10 +170,22 @@ def _learn_part(setup: Setup, folder: RunFolder) -> None:
 
 def learn(setup: Setup, folder: RunFolder, resume: bool, listeners: Sequence[Listener]) -> Outcome:
     """Run the training loop; afterwards the model holds the best weights."""
-    settings = setup.settings.train
-    warning = contention.advice(contention.cores_in_use(), settings.threads)
+    warn_of_other_programs(setup)
+    return fit_rows(setup, folder, resume, listeners)
+
+
+def warn_of_other_programs(setup: Setup) -> None:
+    """Say so where other programs use the processor that training is about to use."""
+    warning = contention.advice(contention.cores_in_use(), setup.settings.train.threads)
     if warning is not None:
         log.warning(warning)
+
+
+def fit_rows(
+    setup: Setup, folder: RunFolder, resume: bool, listeners: Sequence[Listener]
+) -> Outcome:
+    """The training loop on what is set up."""
+    settings = setup.settings.train
     return fit(
         setup.loaded.model, setup.task,
         training_batches(setup.training, setup.task, settings, max_length=setup.lengths.max_length),
@@ -214,7 +226,7 @@ def identity(setup: Setup) -> dict[str, Any]:
 def describe_run(setup: Setup, data: Any) -> dict[str, Any]:
     """The run's record: all that is needed to repeat it."""
     return {
-        "data": _name_of(data),
+        "data": name_of(data),
         "data_fingerprint": setup.dataset.report.fingerprint,
         "task": setup.task.name,
         "model": setup.loaded.name,
@@ -226,7 +238,7 @@ def describe_run(setup: Setup, data: Any) -> dict[str, Any]:
     }
 
 
-def _report(
+def report_run(
     setup: Setup,
     data: Any,
     folder: RunFolder,
@@ -235,6 +247,11 @@ def _report(
     started: float,
     energy: Energy,
 ) -> dict[str, Any]:
+    """The content of ``report.json``.
+
+    Args:
+        started: the monotonic clock when the work began.
+    """
     loaded, train_settings = setup.loaded, setup.settings.train
     training = dataclasses.asdict(outcome) | {"train_examples": len(setup.training)}
     return build_report(
@@ -264,8 +281,9 @@ def _report(
 def _command(data: Any, settings: Settings) -> str:
     """The command line that repeats the run."""
     chosen = [f"--set {name}={value_of(settings, name)}" for name in explicit(settings)]
-    return " ".join(["tinyforge train", _name_of(data), "--output NEW-FOLDER", *chosen])
+    return " ".join(["tinyforge train", name_of(data), "--output NEW-FOLDER", *chosen])
 
 
-def _name_of(data: Any) -> str:
+def name_of(data: Any) -> str:
+    """What the user's data are called in a record."""
     return str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>"

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from tinyforge.config.settings import Settings
 from tinyforge.errors import DataError, ModelError
-from tinyforge.models.families import family_of_config
+from tinyforge.models.families import FITS, family_of_config
 from tinyforge.records.encoded import Encoded
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
 from tinyforge.registry import suggest
 from tinyforge.tasks import tokens
 from tinyforge.tasks.saved import Saved
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 THRESHOLD = 0.5
 """From this probability on, a multi-label model says yes to a label."""
@@ -37,10 +37,11 @@ class Classify(Saved):
         threshold: probability from which a label holds (multi-label).
         prefix: put before every input.
         max_length: tokens of the texts that the model was trained with; None: not known.
+        family: of the model; by default its config says so, which takes transformers.
     """
 
     name = "classify"
-    FIELDS = ("prefix", "labels", "multi_label", "threshold", "max_length")
+    FIELDS = ("family", "prefix", "labels", "multi_label", "threshold", "max_length")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Classify(Saved):
         threshold: float = THRESHOLD,
         prefix: str = "",
         max_length: int | None = None,
+        family: str | None = None,
     ) -> None:
         if not labels:
             raise DataError("there are no labels to learn", fix="Name their column: data.output")
@@ -64,7 +66,9 @@ class Classify(Saved):
         self.labels, self.multi_label, self.threshold = tuple(labels), multi_label, threshold
         self.prefix = prefix
         self.max_length = max_length
-        self.family = family_of_config(config.to_dict(), name=config.model_type)
+        self.family = family or family_of_config(config.to_dict(), name=config.model_type)
+        if self.family not in FITS[self.name]:
+            raise ValueError(f"a model of the family {self.family!r} gives no labels")
         self._index = {label: index for index, label in enumerate(self.labels)}
         self._pad = tokens.pad_id(tokenizer, config)
         self._tail = len(tokens.affixes(tokenizer)[1])
@@ -129,6 +133,8 @@ class Classify(Saved):
         Labels are int64 (rows,), or float32 (rows, labels) of 0 and 1 for multi-label. They are
         absent where an example that needs one has none, as when answering.
         """
+        import torch
+
         ids, mask = tokens.pad([item.input_ids for item in items], self._pad)
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         if self.multi_label:
@@ -149,12 +155,16 @@ class Classify(Saved):
         """
         return self._losses(model, batch, label_smoothing).sum()
 
-    @torch.no_grad()
     def row_losses(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """The loss of each example: float32, shape (rows,)."""
-        return self._losses(model, batch, 0.0)
+        import torch
+
+        with torch.no_grad():
+            return self._losses(model, batch, 0.0)
 
     def _losses(self, model: Any, batch: dict[str, Tensor], smoothing: float) -> Tensor:
+        from torch.nn import functional
+
         logits, targets = self.logits(model, batch).float(), batch["labels"]
         if not self.multi_label:
             return functional.cross_entropy(
@@ -171,25 +181,37 @@ class Classify(Saved):
         ).logits
         return logits
 
-    def decide(self, logits: Tensor) -> list[Prediction]:
+    def decide(self, logits: Tensor | NDArray[np.floating[Any]]) -> list[Prediction]:
         """Labels and probabilities from logits (rows, labels).
 
         One label: the likeliest, by softmax. Multi-label: every label whose sigmoid reaches the
         threshold, the likeliest first; the confidence is that of the least certain one chosen, or,
-        where none is, one minus the highest probability.
+        where none is, one minus the highest probability. Computed in float64 for PyTorch's
+        tensors and numpy's arrays alike, so that the same logits give the same numbers.
         """
-        logits = logits.detach().float()
-        probabilities = logits.sigmoid() if self.multi_label else logits.softmax(-1)
-        return [self._decide(row) for row in probabilities.tolist()]
+        values = _array(logits)
+        if self.multi_label:
+            shares = np.exp(-np.logaddexp(0.0, -values))
+        else:
+            shares = np.exp(values - values.max(axis=-1, keepdims=True))
+            shares /= shares.sum(axis=-1, keepdims=True)
+        return [self._decide(row) for row in shares.tolist()]
 
     def _decide(self, row: list[float]) -> Prediction:
         scores = dict(zip(self.labels, row, strict=True))
-        ranked = sorted(scores, key=lambda label: -scores[label])
         if not self.multi_label:
-            chosen, confidence = ranked[:1], scores[ranked[0]]
+            best = max(scores, key=scores.__getitem__)
+            chosen, confidence = [best], scores[best]
         else:
+            ranked = sorted(scores, key=lambda label: -scores[label])
             chosen = [label for label in ranked if scores[label] >= self.threshold]
             confidence = scores[chosen[-1]] if chosen else 1.0 - scores[ranked[0]]
         return Prediction(
             output=", ".join(chosen), confidence=confidence, scores=scores, labels=tuple(chosen)
         )
+
+
+def _array(logits: Any) -> NDArray[np.float64]:
+    """Float64 numbers of a tensor or an array."""
+    plain = logits.detach().float().cpu().numpy() if hasattr(logits, "detach") else logits
+    return np.asarray(plain, dtype=np.float64)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from tinyforge.records.encoded import IGNORED, Encoded
 from tinyforge.records.examples import Example
 from tinyforge.tasks import tokens
-from tinyforge.tasks.losses import row_losses, token_loss
 from tinyforge.tasks.saved import Saved
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DecoderTask(Saved, ABC):
@@ -105,6 +104,8 @@ class DecoderTask(Saved, ABC):
 
     def collate(self, items: Sequence[Encoded]) -> dict[str, Tensor]:
         """``input_ids``, ``attention_mask`` and ``labels`` (rows, longest), padded on the right."""
+        import torch
+
         ids, mask = tokens.pad([item.input_ids for item in items], self._pad)
         labels, _ = tokens.pad([item.labels for item in items], IGNORED)
         return {
@@ -121,6 +122,8 @@ class DecoderTask(Saved, ABC):
         attention implementation and inside sliding windows. Each padding token is a block of its
         own. Whether a model keeps to it: ``packing.keeps_apart``.
         """
+        import torch
+
         ids, _ = tokens.pad([np.concatenate([e.input_ids for e in b]) for b in bins], self._pad)
         labels, _ = tokens.pad([np.concatenate([e.labels for e in b]) for b in bins], IGNORED)
         positions = np.zeros_like(ids)
@@ -139,11 +142,15 @@ class DecoderTask(Saved, ABC):
 
     def loss(self, model: Any, batch: dict[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy in nats summed over the learnt tokens, a float32 scalar."""
+        from tinyforge.tasks.losses import token_loss
+
         inputs, targets = shifted(batch)
         return token_loss(model, inputs, targets, label_smoothing=label_smoothing)
 
     def row_losses(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """Cross-entropy in nats summed over each row's learnt tokens: float32, shape (rows,)."""
+        from tinyforge.tasks.losses import row_losses
+
         return row_losses(model, *shifted(batch))
 
     def _encoded(self, parts: Sequence[tuple[tokens.Ids, bool]]) -> Encoded:
@@ -157,6 +164,8 @@ class DecoderTask(Saved, ABC):
 
 def shifted(batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """The model's inputs, and for every position the token that comes next."""
+    from torch.nn import functional
+
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     return inputs, functional.pad(batch["labels"][:, 1:], (0, 1), value=IGNORED)
 

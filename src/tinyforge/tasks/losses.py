@@ -80,6 +80,13 @@ def row_losses(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
     return torch.zeros(len(targets), device=each.device).index_add_(0, rows, each)
 
 
+def supervised_logits(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
+    """The logits at the positions that have a target: shape (positions, vocabulary)."""
+    plain = way_of(model, inputs, targets) == "plain"
+    logits = _plain_logits if plain else _gathered_logits
+    return logits(model, inputs, targets != IGNORED)
+
+
 def way_of(model: Any, inputs: Inputs, targets: Tensor) -> Way:
     """Which way is used for this model; tried out on the first batch that has a target."""
     kind = type(find_head(model))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tinyforge.config.settings import Settings
 from tinyforge.models.families import family_of_config
@@ -17,8 +15,10 @@ from tinyforge.records.examples import Example
 from tinyforge.tasks import tokens
 from tinyforge.tasks.base import Task
 from tinyforge.tasks.decoder import DecoderTask
-from tinyforge.tasks.losses import row_losses, token_loss
 from tinyforge.tasks.saved import Saved
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEPARATOR = "\n"
 """Between input and answer where one sequence holds both (decoder models)."""
@@ -131,6 +131,8 @@ class EncoderDecoderText(Saved):
         The decoder's input is the answer moved right behind the model's start token. Where the
         config names none (mBART), it is left to the model's own method in ``loss``.
         """
+        import torch
+
         ids, mask = tokens.pad([item.input_ids for item in items], self._pad)
         labels, _ = tokens.pad([item.labels for item in items], IGNORED)
         batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
@@ -141,11 +143,15 @@ class EncoderDecoderText(Saved):
 
     def loss(self, model: Any, batch: dict[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy in nats summed over the answers' tokens, a float32 scalar."""
+        from tinyforge.tasks.losses import token_loss
+
         inputs, targets = _split(model, batch)
         return token_loss(model, inputs, targets, label_smoothing=label_smoothing)
 
     def row_losses(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
         """Cross-entropy in nats summed over each answer: float32, shape (rows,)."""
+        from tinyforge.tasks.losses import row_losses
+
         return row_losses(model, *_split(model, batch))
 
 

@@ -1,12 +1,12 @@
 """Chat templates: how a conversation becomes the one text that a model reads.
 
-A model's own template is used where it has one. Templates are Jinja, rendered in the sandbox of
-transformers.
+A model's own template is used where it has one. Templates are Jinja that strangers wrote; they run
+in ``text.sandbox``, with or without transformers, and write what transformers would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinyforge.errors import DataError, ModelError
@@ -60,17 +60,22 @@ def render(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: b
     """
     from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError
 
+    from tinyforge.text.sandbox import compiled
+
     roles = ", ".join(m.role for m in messages)
     if not messages:
         raise DataError("a conversation has no messages")
-    if not tokenizer.chat_template:
-        raise ModelError(
-            "the model has no chat template", where=str(getattr(tokenizer, "name_or_path", ""))
-        )
+    template = _template(tokenizer)
     turns = [{"role": m.role, "content": m.content} for m in messages]
     try:
-        text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt
+        text = compiled(template).render(
+            **{
+                "messages": turns,
+                "tools": None,
+                "documents": None,
+                "add_generation_prompt": add_generation_prompt,
+                **tokenizer.special_tokens_map,
+            }
         )
     except (TemplateSyntaxError, SecurityError) as error:
         raise ModelError(
@@ -84,4 +89,20 @@ def render(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: b
             fix="Bring the messages into the order the model knows (often: no system message, "
             "user and assistant in turn)",
         ) from error
-    return str(text)
+    return text
+
+
+def _template(tokenizer: Any) -> str:
+    """The tokenizer's template; of several, the one called default."""
+    found = tokenizer.chat_template
+    where = str(getattr(tokenizer, "name_or_path", ""))
+    if not found:
+        raise ModelError("the model has no chat template", where=where)
+    if isinstance(found, Mapping):
+        if "default" not in found:
+            raise ModelError(
+                "the model has several chat templates, and none is called default", where=where,
+                value=", ".join(sorted(found)), fix="Keep one of them in its tokenizer files",
+            )  # fmt: skip
+        found = found["default"]
+    return str(found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,6 +112,13 @@ def chatter(byte_tokenizer: Any) -> TorchModel:
 
 
 @pytest.fixture(scope="session")
+def wide_chatter(byte_tokenizer: Any) -> TorchModel:
+    """A Llama that chats, with heads wide enough for a cache that is written to in place."""
+    tokenizer = copy.deepcopy(byte_tokenizer)
+    return make("instruct", llama(tokenizer, width=64), tokenizer)
+
+
+@pytest.fixture(scope="session")
 def reverser(piece_tokenizer: Any) -> TorchModel:
     """A T5 that has learnt three pairs by heart."""
     torch.manual_seed(3)
@@ -138,3 +147,43 @@ def classifier(piece_tokenizer: Any) -> TorchModel:
     return make(
         "classify", bert(piece_tokenizer, 3), piece_tokenizer, labels=("bad", "good", "so-so")
     )
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[TorchModel], Path]:
+    """Model -> the folder of its graphs in float32, written once."""
+    folders: dict[int, Path] = {}
+
+    def folder(model: TorchModel) -> Path:
+        pytest.importorskip("onnx", reason="needs tinyforge[onnx]")
+        from tinyforge.export.graphs import write_graphs
+
+        if id(model) not in folders:
+            folders[id(model)] = tmp_path_factory.mktemp("exported")
+            write_graphs(model, folders[id(model)])
+        return folders[id(model)]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def opened(exported: Callable[[TorchModel], Path]) -> Iterator[Callable[..., Any]]:
+    """Model -> its export on one thread, opened once; with options of ``load``, opened anew."""
+    from tinyforge.inference.onnx.model import OnnxModel
+
+    plain: dict[int, OnnxModel] = {}
+    others: list[OnnxModel] = []
+
+    def load(model: TorchModel, **options: Any) -> OnnxModel:
+        if not options and id(model) in plain:
+            return plain[id(model)]
+        found = OnnxModel.load(exported(model), threads=1, **options)
+        if options:
+            others.append(found)
+        else:
+            plain[id(model)] = found
+        return found
+
+    yield load
+    for model in [*plain.values(), *others]:
+        model.close()

@@ -44,10 +44,10 @@ def gpt2(tokenizer: Any, *, positions: int = 64, seed: int = 1) -> Any:
     return GPT2LMHeadModel(config).eval()
 
 
-def llama(tokenizer: Any, *, positions: int = 96) -> Any:
+def llama(tokenizer: Any, *, positions: int = 96, width: int = 32) -> Any:
     torch.manual_seed(2)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=48, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=positions,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id, initializer_range=0.3,

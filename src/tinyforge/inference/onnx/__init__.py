@@ -1,0 +1,1 @@
+"""The ONNX backend: exported folders answer with onnxruntime alone, without torch."""

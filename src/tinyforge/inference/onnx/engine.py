@@ -1,0 +1,362 @@
+"""Continuous batching: answers join and leave a running batch between two steps.
+
+One thread does all the work, and there is one only while there is work. In each turn it takes in
+what waits, reads a bounded piece of the prompts that are not read yet, and makes one step for all
+answers that are being written (Yu et al. 2022, "Orca"; prompts in pieces: Agrawal et al. 2023,
+"Sarathi", arXiv:2308.16369). What an answer is does not depend on those beside it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyforge.config.evaluate import GenerateSettings
+from tinyforge.errors import ModelError, SettingError
+from tinyforge.inference.onnx.beams import Beams, Branches, Search
+from tinyforge.inference.onnx.engine_rows import Floats, Lanes
+from tinyforge.inference.onnx.engine_tickets import Stream, Ticket
+from tinyforge.inference.onnx.writer_rules import Rules
+from tinyforge.inference.sampling import Draw, log_probability, source_of_noise
+from tinyforge.inference.writing import StopStrings, Writing
+from tinyforge.records.encoded import Encoded
+
+BUSY, MOST, IDLE = 64, 256, 512
+"""Tokens of prompts read in one turn: for each of them and for all, while answers are being
+written, which wait that long for their next token; and while none is."""
+
+BEAMS = 128
+"""Beams of all answers that are searched for together, at most."""
+
+_live: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What an engine is doing.
+
+    Attributes:
+        running: answers being written, or their prompts being read.
+        waiting: answers that wait for memory, or for their turn.
+        tokens: tokens written since the engine was made.
+        reused: tokens of prompts that did not have to be read, since others begin like them.
+        bytes_held: memory for keys and values, taken or promised.
+    """
+
+    running: int
+    waiting: int
+    tokens: int
+    reused: int
+    bytes_held: int
+
+
+class Engine:
+    """Writes any number of answers at once, within a budget of memory.
+
+    Args:
+        lanes: the rows, and the memory for them.
+        branches: the same for beams, which are searched for in batches of their own; and bytes
+            that an answer with so many beams takes.
+        writing: how prompts and answers begin and end.
+        rules: what the model's own settings force and forbid.
+        memory_bytes: the budget.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        branches: Branches,
+        beam_bytes: Callable[[Stream, int], int],
+        writing: Writing,
+        rules: Rules,
+        *,
+        memory_bytes: int,
+    ) -> None:
+        self._lanes, self._branches, self._beam_bytes = lanes, branches, beam_bytes
+        self._writing, self._rules, self._budget = writing, rules, memory_bytes
+        self._lock = threading.Lock()
+        self._inbox: deque[Stream] = deque()
+        self._waiting: deque[Stream] = deque()
+        self._cancelled: deque[Stream] = deque()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._beams: Beams | None = None
+        self._beam_streams: list[Stream] = []
+        self._tokens = 0
+        self._scratch = np.zeros(0, dtype=np.float32)
+        _live.add(self)
+
+    def submit(
+        self,
+        prompt: Encoded,
+        settings: GenerateSettings,
+        *,
+        on_token: Callable[[int], object] | None = None,
+    ) -> Ticket:
+        """Begin an answer as soon as there is room for it, in order of arrival.
+
+        Args:
+            prompt: fitted (``Writing.fit``).
+            settings: as long as ``batch_size`` others are being written, this one waits.
+            on_token: called in the engine's thread with each token; it has to return at once.
+                What it raises ends this answer.
+
+        Raises:
+            SettingError: the answer does not fit into the memory that may be used.
+            ModelError: the engine is closed.
+        """
+        return self._taken([self._stream(prompt, settings, on_token)])[0]
+
+    def submit_all(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> list[Ticket]:
+        """``submit`` for several prompts that begin together, or not at all."""
+        return self._taken([self._stream(prompt, settings, None) for prompt in prompts])
+
+    def stats(self) -> Stats:
+        """What it is doing now."""
+        lanes = self._lanes
+        return Stats(
+            running=len(lanes.running) + len(lanes.unread) + len(self._beam_streams),
+            waiting=len(self._waiting) + len(self._inbox),
+            tokens=self._tokens,
+            reused=lanes.reused,
+            bytes_held=lanes.bytes_held + self._beams_held(),
+        )
+
+    def close(self) -> None:
+        """End all answers with ``cancelled``, and the thread; nothing more is taken in."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is threading.current_thread():
+            return  # it ends with this turn
+        if thread is not None:
+            thread.join()
+        self._lanes.clear()
+        self._branches.clear()
+
+    def _stream(
+        self,
+        prompt: Encoded,
+        settings: GenerateSettings,
+        on_token: Callable[[int], object] | None,
+    ) -> Stream:
+        stream = Stream(
+            prompt.input_ids.astype(np.int64), self._writing.room(prompt, settings),
+            settings=settings, on_token=on_token,
+        )  # fmt: skip
+        if settings.temperature > 0:
+            stream.draw = Draw(settings, source_of_noise(prompt.input_ids, settings.seed))
+        if settings.stop and settings.num_beams == 1:
+            stream.text = self._writing.text(prompt, settings)
+            stream.stops = StopStrings(self._writing.tokenizer, settings.stop)
+        return stream
+
+    def _taken(self, streams: Sequence[Stream]) -> list[Ticket]:
+        for stream in streams:
+            beams = stream.settings.num_beams
+            least = self._beam_bytes(stream, beams) if beams > 1 else self._lanes.least(stream)
+            if least > self._budget:
+                raise SettingError(
+                    f"the keys and values of this answer take {_megabytes(least)}, more than may "
+                    "be used", where="memory_bytes", value=self._budget,
+                    fix="Allow more memory, or give a shorter text or max_new_tokens",
+                )  # fmt: skip
+        with self._lock:
+            if self._closed:
+                raise ModelError("this model was closed", fix="Load it again")
+            self._inbox += streams
+            if streams and self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="tinyforge-engine", daemon=True
+                )
+                self._thread.start()
+        return [Ticket(stream, self._cancelled) for stream in streams]
+
+    def _work(self) -> None:
+        # Numbers of a damaged model are told by a missing confidence, not by numpy's warnings.
+        with np.errstate(all="ignore"):
+            try:
+                while self._more():
+                    self._turn()
+            except BaseException as error:
+                self._fail(error)
+
+    def _more(self) -> bool:
+        """Take in what was submitted, let go of what was cancelled; False, and the thread ends,
+        where there is nothing to do."""
+        busy = self._lanes.running or self._lanes.unread or self._beams
+        if busy and not (self._inbox or self._cancelled or self._closed):
+            return True
+        with self._lock:
+            self._waiting += self._inbox
+            self._inbox.clear()
+            if self._closed:
+                self._cancelled += self._streams()
+            while self._cancelled:
+                self._end(self._cancelled.popleft(), "cancelled")
+            if self._waiting or self._lanes.running or self._lanes.unread or self._beams:
+                return True
+            self._thread = None
+            return False
+
+    def _turn(self) -> None:
+        self._admit()
+        lanes = self._lanes
+        if lanes.unread:
+            tokens = min(MOST, BUSY * len(lanes.unread)) if lanes.running else IDLE
+            for row, logits in lanes.read(tokens):
+                self._choose(row, logits)  # type: ignore[arg-type]
+        if lanes.running:
+            found = lanes.step()
+            for row, place in [(row, row.place) for row in lanes.running]:
+                self._choose(row, found[place])  # type: ignore[arg-type]
+        if self._beams is not None:
+            self._search(self._beams)
+
+    def _admit(self) -> None:
+        """Whoever waits longest comes in first, and waits until there is memory for it."""
+        while self._waiting:
+            stream = self._waiting[0]
+            if stream.settings.num_beams > 1:
+                if self._beams is None:
+                    self._begin_beams(stream.settings.num_beams)
+                return
+            lanes = self._lanes
+            together = len(lanes.running) + len(lanes.unread)
+            lanes.budget = self._budget - self._beams_held()
+            if together >= stream.settings.batch_size or not lanes.admit(stream):
+                return
+            stream.state = "written"
+            self._waiting.popleft()
+
+    def _begin_beams(self, width: int) -> None:
+        """Search together for what waits one after the other and fits."""
+        lanes = self._lanes
+        if not (lanes.running or lanes.unread):
+            lanes.clear()
+        left = self._budget - lanes.bytes_held
+        chosen: list[Stream] = []
+        while self._waiting and self._waiting[0].settings.num_beams == width:
+            trial = [*chosen, self._waiting[0]]
+            most = min(BEAMS // width, *(stream.settings.batch_size for stream in trial))
+            largest = max(self._beam_bytes(stream, width) for stream in trial)
+            if len(trial) * largest > left or len(trial) > max(1, most):
+                break
+            chosen.append(self._waiting.popleft())
+        if chosen:
+            tokenizer = self._writing.tokenizer
+            searches = [
+                Search(s, width, self._rules, StopStrings(tokenizer, s.settings.stop))
+                for s in chosen
+            ]
+            for stream in chosen:
+                stream.state = "searched"
+            self._beam_streams = chosen
+            self._beams = Beams(self._branches, searches, width)
+
+    def _search(self, beams: Beams) -> None:
+        for search in beams.step():
+            stream: Any = search.row
+            stream.written, stream.logs = search.ids, search.logs
+            ended = search.ids[-1] in self._rules.ends or len(search.ids) < stream.room
+            for token in search.ids:
+                self._tell(stream, token)
+            self._end(stream, "stop" if ended else "length")
+        if not beams.alive:
+            self._end_beams()
+
+    def _end_beams(self) -> None:
+        self._beams = None
+        self._beam_streams = []
+        self._branches.clear()
+
+    def _beams_held(self) -> int:
+        streams = self._beam_streams
+        most = [self._beam_bytes(stream, stream.settings.num_beams) for stream in streams]
+        return len(streams) * max(most, default=0)
+
+    def _choose(self, stream: Stream, logits: Floats) -> None:
+        """The stream's next token, and what follows from it."""
+        written = stream.written
+        if not self._rules.plain:
+            logits = self._rules.apply(logits, len(written), stream.room)
+        token = int(logits.argmax()) if stream.draw is None else stream.draw(logits)
+        if len(self._scratch) != len(logits):
+            self._scratch = np.empty(len(logits), dtype=np.float32)
+        stream.logs.append(log_probability(logits, token, self._scratch))
+        written.append(token)
+        stream.token = token
+        self._tell(stream, token)
+        if token in self._rules.ends or (stream.text is not None and _stopped(stream, token)):
+            self._end(stream, "stop")
+        elif len(written) >= stream.room:
+            self._end(stream, "length")
+
+    def _tell(self, stream: Stream, token: int) -> None:
+        if stream.state == "over":
+            return
+        self._tokens += 1
+        try:
+            stream.tell(token)
+        except Exception as error:  # whatever the caller's function does is its own affair
+            self._end(stream, "cancelled", error)
+
+    def _end(self, stream: Stream, reason: str, failure: BaseException | None = None) -> None:
+        """The stream leaves, wherever it stands; nothing happens where it has left already."""
+        state = stream.state
+        if state == "over":
+            return
+        stream.end(reason, failure)
+        if state == "waiting":
+            self._waiting.remove(stream)
+        elif state == "written":
+            self._lanes.leave(stream)
+        else:
+            self._beam_streams.remove(stream)
+            if self._beams is not None:
+                self._beams.leave(stream)
+            if not self._beam_streams:
+                self._end_beams()
+
+    def _streams(self) -> list[Stream]:
+        lanes: Iterable[Any] = [*self._lanes.running, *self._lanes.unread]
+        return [*lanes, *self._beam_streams, *self._waiting]
+
+    def _fail(self, error: BaseException) -> None:
+        """Something went wrong in the thread: whoever waits for an answer is told."""
+        with self._lock:
+            for stream in [*self._streams(), *self._inbox]:
+                stream.end("cancelled", error)
+            self._inbox.clear()
+            self._waiting.clear()
+            self._thread = None
+            self._end_beams()
+            self._lanes.clear()
+
+
+def _stopped(stream: Stream, token: int) -> bool:
+    """Whether a stop string is complete: in the answer's text, or, as in the PyTorch backend,
+    among the last tokens, whose bytes may not make up a text as yet."""
+    text, stops = stream.text, stream.stops
+    if text is None or stops is None:
+        return False
+    text.push([token])
+    return text.stopped or stops.end(stream.written)
+
+
+def _megabytes(size: int) -> str:
+    return f"{-(-size // 10**6):,} MB"
+
+
+@atexit.register
+def _close_all() -> None:
+    """No thread is inside ONNX Runtime while the interpreter is taken down."""
+    for engine in list(_live):
+        engine.close()
