@@ -298,19 +298,20 @@ def test_a_killed_export_is_cleared_away_by_the_next(base: Path, quick: None) ->
     assert sorted(path.name for path in Path().iterdir()) == ["out"]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_plain_folder(precision: str, base: Path, capsys: Capture) -> None:
     run = str(run_of("bert", base))
     words = ["export", run, "--output", "out", "--format", "safetensors"]
     found = result(capsys, *words, "--precision", precision)
     assert found["kind"] == "safetensors"
     assert main(["verify", "out"]) == 0
+    capsys.readouterr()
     texts = ["good river stone", "bad sun"]
     ours, theirs = answers(capsys, run, *texts), answers(capsys, "out", *texts)
     assert [a["output"] for a in ours] == [b["output"] for b in theirs]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_gguf_file(precision: str, base: Path, capsys: Capture) -> None:
     pytest.importorskip("gguf")
     run = str(run_of("gpt", base))

@@ -30,7 +30,7 @@ def render_search(content: Mapping[str, Any]) -> str:
         "sentence": sentence[:1].upper() + sentence[1:],
         "glance": _glance(content, trials),
         "way": "higher is better" if content["higher_is_better"] else "lower is better",
-        "names": [part["name"] for part in content["space"]],
+        "names": [_plain(part["name"]) for part in content["space"]],
         "rows": [_row(content, trial) for trial in _ordered(content, trials)],
         "trials_svg": _over_time(content, trials),
         "importance_svg": _importance(content),
@@ -125,8 +125,25 @@ def _dot(content: Mapping[str, Any], trial: Mapping[str, Any], x: float) -> Dot:
     colour = "good" if best else "second" if trial["number"] == 1 else "accent"
     name = f"trial {trial['number']}" + (" (default)" if trial["number"] == 1 else "")
     if trial["state"] == "pruned":
-        name, colour = f"{name} (stopped)", "muted"
-    return Dot(x, trial["value"], name, colour, hollow=trial["state"] != "complete", large=best)
+        name, colour = f"{name} (stopped at {number(trial['value'])})", "muted"
+    low, high = _shown_range(content)
+    return Dot(
+        x,
+        min(max(trial["value"], low), high),
+        name,
+        colour,
+        hollow=trial["state"] != "complete",
+        large=best,
+    )
+
+
+def _shown_range(content: Mapping[str, Any]) -> tuple[float, float]:
+    """Values that a plot shows in their place: those of stopped trials may be far off, and would
+    press all others into one line; they stand at its edge."""
+    whole = [trial["value"] for trial in content["trials"] if trial["state"] == "complete"]
+    spread = max(whole) - min(whole)
+    room = spread if spread > 0 else abs(max(whole)) or 1.0
+    return min(whole) - room, max(whole) + room
 
 
 def _over_time(content: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> str:

@@ -96,6 +96,15 @@ def test_every_word_has_its_look(word: str) -> None:
     assert 'id="scores"' not in text
 
 
+def test_a_stopped_trial_far_off_does_not_squash_the_others() -> None:
+    content = copy.deepcopy(CONTENT)
+    content["trials"][1]["value"] = -500.0
+    text = render_search(content)
+    assert "stopped at -500" in text
+    assert ">-400</text>" not in text
+    assert ">0.9</text>" in text
+
+
 def test_settings_in_one_line() -> None:
     values = {"train.learning_rate": 0.00031, "lora.r": 16, "train.schedule": "linear"}
     assert settings_text(values) == "learning rate 0.00031, LoRA r 16, schedule linear"

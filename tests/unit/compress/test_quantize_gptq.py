@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from quantize_graphs import numbers, relative
 
 from tinyforge.compress.quantize.blocks import find_grid, round_to, values
@@ -24,6 +25,18 @@ def test_outputs_change_less_than_by_rounding_to_nearest() -> None:
     nearest = relative(x @ values(grid, round_to(grid, weight)).T, wanted)
     better = relative(x @ values(grid, gptq(grid, weight, x.T @ x)).T, wanted)
     assert better < 0.6 * nearest
+
+
+def test_how_many_inputs_are_worked_on_together_makes_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weight, x = numbers(60, 200), correlated(500, 200)
+    grid = find_grid(weight, 4, 32)
+    found = []
+    for together in (16, 512):
+        monkeypatch.setattr("tinyforge.compress.quantize.gptq._TOGETHER", together)
+        found.append(gptq(grid, weight, x.T @ x))
+    assert (found[0] == found[1]).mean() > 0.99
 
 
 def test_it_holds_on_rows_it_has_not_seen() -> None:

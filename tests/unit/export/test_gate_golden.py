@@ -143,6 +143,7 @@ def test_written_answers_are_kept_up_to_where_they_come_near_a_tie() -> None:
 
 def test_answers_must_be_the_sources_and_not_depend_on_their_neighbours() -> None:
     rows = said([[1, 0]] * 3)
+    every, first = Chosen([0, 1, 2], [None] * 3, True), Chosen([0], [None], True)
     check, golden = check_answers(Echo(), Echo(), rows, every, "fp32")
     assert check.passed
     assert [each.output for each in golden] == ["row 0None", "row 1None", "row 2None"]

@@ -32,7 +32,7 @@ from tinyforge.compress.quantize.products import (
     weights,
 )
 from tinyforge.compress.quantize.rows import Inputs, grams, ranges, sample
-from tinyforge.compress.quantize.scheme import EIGHT, EIGHT_FINE, Scheme, Treatment
+from tinyforge.compress.quantize.scheme import EIGHT, Scheme, Treatment
 
 GRAM_BYTES = 256 * 2**20
 """Memory for what is learnt about the inputs of layers at once."""
@@ -207,7 +207,7 @@ def _in_integers(
     rounded: dict[str, tuple[str, str, str]] = {}
     for members in whole:
         if members in worst:
-            emits[members], _ = _rounded(graph, members, EIGHT_FINE, None)
+            emits[members], _ = _rounded(graph, members, EIGHT, None)
         else:
             known = rounding.get(members[0].input)
             emits[members] = integers_emitter(graph, members, known, rounded)

@@ -29,7 +29,9 @@ class Treatment:
         block: inputs that share a scale (``blocks``); smaller where the layer asks for it.
         rounding: ``nearest``, or ``gptq``: so that a layer's output changes least on the user's
             rows.
-        fuse: whether products of the same input become one.
+        fuse: whether products of the same input become one: fewer operators where they are
+            short, as in a decoder's step; among whole numbers the input is rounded once anyway,
+            and taking the results apart again costs more than it saves.
     """
 
     method: Method
@@ -87,7 +89,7 @@ def _without_rows(part: Treatment) -> Treatment:
 
 FLOAT = Treatment("float", bits=32)
 HALF = Treatment("half", bits=16)
-STATIC = Treatment("static")
+STATIC = Treatment("static", fuse=False)
 EIGHT = Treatment("blocks", bits=8, block=128)
 EIGHT_FINE = Treatment("blocks", bits=8, block=32)
 FOUR = Treatment("blocks", bits=4, block=128, rounding="gptq")
@@ -142,7 +144,7 @@ def _eight(record: ExportRecord) -> list[Scheme]:
         return [blocks, fine]
     static = _scheme("int8-static", "int8", record, STATIC)
     if record.family == "encoder":
-        return [static, replace(static, name="int8-mixed", finer=0.35), fine]
+        return [static, replace(static, name="int8-mixed", finer=0.25), fine]
     half_static = replace(blocks, name="int8-encoder", layers={**blocks.layers, "encoder": STATIC})
     return [static, half_static, blocks, fine]
 

@@ -57,6 +57,7 @@ def choose(said: Said, exported: Floats, task: Any, precision: str, most: int, r
     real = [place for place in clear if place < rows]
     step = max(1, -(-len(real) // most)) if most else 1
     chosen = [*real[::step][:most], *(place for place in clear if place >= rows)]
+    chosen.sort(key=lambda place: (-(rooms[place] or 0), place))  # like lengths are asked together
     if len(chosen) >= FEWEST:
         return Chosen(chosen, [rooms[place] for place in chosen], True)
     ranked = [int(place) for place in np.argsort(-margins, kind="stable")]

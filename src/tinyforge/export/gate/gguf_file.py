@@ -6,6 +6,8 @@ transformers, which turns its blocks into numbers again as llama.cpp does.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,14 +52,15 @@ def check_gguf(source: TorchModel, path: Path) -> Check:
 
 def open_gguf(source: TorchModel, path: Path) -> TorchModel:
     """The model in a GGUF file, with the source's tokenizer, whose ids the file shares."""
+    import torch
     from transformers import AutoModelForCausalLM
 
-    with quiet():
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):  # it draws a bar
         model = AutoModelForCausalLM.from_pretrained(
-            str(path.parent), gguf_file=path.name, local_files_only=True
+            str(path.parent), gguf_file=path.name, local_files_only=True, dtype=torch.float32
         )
     return TorchModel.from_loaded(
-        model.float().eval(), source.tokenizer, source.task, name=str(path), path=None,
+        model.eval(), source.tokenizer, source.task, name=str(path), path=None,
         settings=source.settings,
     )  # fmt: skip
 

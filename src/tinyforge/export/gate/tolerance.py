@@ -41,8 +41,8 @@ class Tolerance:
 
 TOLERANCES: dict[str, Tolerance] = {
     "fp32": Tolerance(noise=2e-4, worst=5e-3, slope=2e-4),
-    "fp16": Tolerance(noise=0.01, worst=0.2, slope=0.01),
-    "bf16": Tolerance(noise=0.06, worst=1.0, slope=0.03),
+    "fp16": Tolerance(noise=0.02, worst=0.2, slope=0.01),
+    "bf16": Tolerance(noise=0.1, worst=1.0, slope=0.03),
     "int8": Tolerance(noise=0.2, worst=None, slope=0.06),
     "int4": Tolerance(noise=0.5, worst=None, slope=0.2),
 }

@@ -18,9 +18,6 @@ EXTERNAL = 100 * 2**20
 SMALL = 1_024
 """Bytes up to which a tensor stays in the graph even then: shapes and the like."""
 
-PAGE = 4_096
-"""Larger tensors begin on a page of the file, so that they can be mapped into memory."""
-
 Axes = Mapping[str, Sequence[str | int]]
 
 
@@ -85,7 +82,7 @@ def save(model: Any, path: Path) -> None:
             old.unlink(missing_ok=True)
         ir.save(
             model, path, external_data=data.name if size > EXTERNAL else None,
-            size_threshold_bytes=SMALL, alignment=PAGE, align_threshold=PAGE,
+            size_threshold_bytes=SMALL,
         )  # fmt: skip
         for new in (path, data):
             if new.exists():
