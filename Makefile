@@ -6,23 +6,26 @@ BIN := $(VENV)/bin
 # Compiling every installed file takes longer than compiling the imported ones on first use.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile
 
+# Two processes of one thread each: tests are small, and two threads would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
+
 .PHONY: quickstart test slow check clean
 
 quickstart: $(VENV)/.training
 	$(BIN)/tinyforge quickstart --force
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 slow: $(VENV)/.development
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 
 check: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) quickstart-model quickstart-model-data quickstart-model-onnx .pytest_cache .mypy_cache .ruff_cache .hypothesis

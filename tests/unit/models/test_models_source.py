@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from pathlib import Path
@@ -192,6 +193,7 @@ def test_the_offline_package_is_found_but_not_imported(monkeypatch, tmp_path):
     (model.parent / "__init__.py").write_text("raise RuntimeError('imported')")
     (model / "config.json").write_text("{}")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, source.MINILM_PACKAGE, raising=False)  # another test's
     assert source.packaged_minilm() == model
 
 
