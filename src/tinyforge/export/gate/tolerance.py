@@ -8,7 +8,8 @@ around their mean at a place. What is looked at:
   the model grows with the square root of its depth. float32 sums in another order differ by some
   1e-6 a layer. bfloat16 has 8 bits (a relative error of 2^-9, 0.2 %), float16 11 bits (0.02 %).
   8-bit weights by channel carry about 1 %, and as much again where activations are 8-bit too;
-  4-bit weights in blocks about 10 %. The limits are some five to ten times what sound exports show,
+  4-bit weights in blocks about 10 %. The limits are four times and more what sound exports in
+  float32 and 8 bits showed (those of 16 bits were set on one tiny random model, just above it),
   and far below what mistakes show: another template, a missing token, permuted outputs or another
   head change logits by 50 % of their spread and more.
 - ``worst``: the largest single difference, for formats in which no single number should go astray.
