@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import ctranslate2
 from transformers import AutoTokenizer
 
-from benchmarks.speed.harness import read_lines, read_spec, write_json
+from benchmarks.speed.harness import read_spec
+from benchmarks.speed.peers.in_batches import time_batches
 
 
 def main() -> None:
@@ -22,7 +22,6 @@ def main() -> None:
         str(target), device="cpu", compute_type=spec["type"], inter_threads=1,
         intra_threads=spec["threads"],
     )  # fmt: skip
-    texts = [row["input"] for row in read_lines(Path(spec["rows"]))]
 
     def answer(some: list[str]) -> list[str]:
         rows = [tokenizer.convert_ids_to_tokens(ids) for ids in tokenizer(some)["input_ids"]]
@@ -30,14 +29,7 @@ def main() -> None:
         ids = [tokenizer.convert_tokens_to_ids(one.hypotheses[0]) for one in found]
         return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
-    answer(texts[: spec["batch"]])  # warm
-    seconds, answers = [], []
-    for start in range(0, len(texts), spec["batch"]):
-        began = time.perf_counter()
-        answers += answer(texts[start : start + spec["batch"]])
-        seconds.append(time.perf_counter() - began)
-    result = {"seconds": seconds, "answers": answers}
-    write_json(Path(spec["folder"]) / "result.json", result)
+    time_batches(spec, answer)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from benchmarks.speed.harness import read_lines, read_spec, write_json
+from benchmarks.speed.harness import read_spec
 from benchmarks.speed.peers.generating import DTYPES
+from benchmarks.speed.peers.in_batches import time_batches
 
 
 def main() -> None:
@@ -19,7 +19,6 @@ def main() -> None:
     folder = Path(spec["prepared"]) / "model"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=DTYPES[spec["dtype"]]).eval()
-    texts = [row["input"] for row in read_lines(Path(spec["rows"]))]
 
     def answer(some: list[str]) -> list[str]:
         inputs = tokenizer(some, padding=True, return_tensors="pt")
@@ -29,14 +28,7 @@ def main() -> None:
             )
         return tokenizer.batch_decode(written, skip_special_tokens=True)
 
-    answer(texts[: spec["batch"]])  # warm
-    seconds, answers = [], []
-    for start in range(0, len(texts), spec["batch"]):
-        began = time.perf_counter()
-        answers += answer(texts[start : start + spec["batch"]])
-        seconds.append(time.perf_counter() - began)
-    result = {"seconds": seconds, "answers": answers}
-    write_json(Path(spec["folder"]) / "result.json", result)
+    time_batches(spec, answer)
 
 
 if __name__ == "__main__":
