@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,17 @@ def main() -> None:
         seen, written = serve(engine, requests)
         bursts.append(seen)
         tokens.append(written)
-    changed = [
-        number
-        for number, request in enumerate(spec["bursts"][0][:ALONE])
-        if our_engine.written(engine, request["ids"], request["new"]) != tokens[0][number]
-    ]
+    probes = read_json(prepared / "probes.json")
     result = {
         "bursts": bursts,
-        "changed_beside_others": changed,
-        "fidelity": against(
-            prepared,
-            our_engine.logits(folder, read_json(prepared / "probes.json"), spec["threads"]),
-        ),
+        "alone": [
+            {"request": number, **parted(folder, request["ids"], beside, alone, spec["threads"])}
+            for number, (request, beside) in enumerate(
+                zip(spec["bursts"][0][:ALONE], tokens[0], strict=False)
+            )
+            if (alone := our_engine.written(engine, request["ids"], request["new"])) != beside
+        ],
+        "fidelity": against(prepared, our_engine.logits(folder, probes, spec["threads"])),
     }
     model.close()
     write_json(Path(spec["folder"]) / "result.json", result)
@@ -70,6 +70,21 @@ def serve(
         for request, own in zip(requests, stamps, strict=True)
     ]  # fmt: skip
     return seen, written
+
+
+def parted(
+    folder: Path, prompt: Sequence[int], beside: Sequence[int], alone: Sequence[int], threads: int
+) -> dict[str, float]:
+    """Where two answers to a prompt part, and by how much the one token was likelier.
+
+    Returns:
+        ``token``: its place in the answer; ``gap``: between the logits of the two tokens, in
+        standard deviations of all logits at that place.
+    """
+    place = next(i for i, (a, b) in enumerate(zip(beside, alone, strict=True)) if a != b)
+    last = our_engine.logits(folder, [[*prompt, *alone[:place]]], threads)[-1]
+    gap = abs(float(last[beside[place]] - last[alone[place]])) / float(last.std())
+    return {"token": place, "gap": gap}
 
 
 if __name__ == "__main__":

@@ -130,7 +130,8 @@ def test_the_share_of_the_read_rate() -> None:
 def test_streams_must_be_whole_and_the_same_alone() -> None:
     whole = {"arrives": 0.0, "first": 1.0, "end": 2.0, "tokens": 4, "wanted": 4}
     fidelity = {"error": 0.1}
-    ours = {"bursts": [[whole]], "fidelity": fidelity, "changed_beside_others": [1]}
+    alone = [{"request": 0, "token": 3, "gap": 0.05}, {"request": 1, "token": 2, "gap": 0.2}]
+    ours = {"bursts": [[whole]], "fidelity": fidelity, "alone": alone}
     peer = {"bursts": [[{**whole, "tokens": 3}]]}
     found = Rounds({"ours int4": [ours], "peer int4": [peer]}, {})
     assert streams.why_not(OURS, PEER, found, "int4") == [

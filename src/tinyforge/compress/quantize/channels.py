@@ -9,8 +9,13 @@ rounding weighs more.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
+
+from tinyforge.compress.quantize.blocks import SHRUNK, Grid
+from tinyforge.compress.quantize.gptq import gptq
 
 LARGEST = 64
 """The largest code of a weight: 255 x 64 x 2 is less than 2**15."""
@@ -19,14 +24,63 @@ _BINS = 2048
 
 
 def channel_codes(
-    weight: NDArray[np.float32],
+    weight: NDArray[np.float32], gram: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Codes (inputs, outputs) and scales (outputs,) of a weight (outputs, inputs)."""
+    """Codes (inputs, outputs) and scales (outputs,) of a weight (outputs, inputs).
+
+    Args:
+        gram: (inputs, inputs), the products of the inputs with each other, summed over tokens:
+            the codes are those with which the outputs change least (``gptq``). None: the nearest.
+    """
     scales = np.abs(weight).max(axis=1) / np.float32(LARGEST)
     scales = np.where(scales > np.finfo(np.float32).tiny, scales, np.float32(1.0))
     scales = scales.astype(np.float32)
-    codes = np.rint(weight / scales[:, None])
+    if gram is None:
+        codes = np.rint(weight / scales[:, None])
+    else:
+        # Seven bits: codes from -64 to 63, so that the largest weight needs a little wider steps.
+        widest = scales * np.float32(LARGEST / (LARGEST - 1))
+        scales = _fitting(weight, widest, np.diagonal(gram))
+        grid = Grid(7, weight.shape[1], scales[:, None], None)
+        codes = gptq(grid, weight, gram).astype(np.int16) - np.int16(grid.middle)
     return np.ascontiguousarray(codes.astype(np.int8).T), scales
+
+
+def _fitting(
+    weight: NDArray[np.float32], widest: NDArray[np.float32], importance: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The scale of each output with the least error, each input's weighed with its importance."""
+    best, found = np.full(len(weight), np.inf, np.float32), widest
+    for part in SHRUNK:
+        scales = widest * np.float32(part)
+        codes = np.clip(np.rint(weight / scales[:, None]), -LARGEST, LARGEST - 1)
+        error = ((codes * scales[:, None] - weight) ** 2) @ importance
+        found = np.where(error < best, scales, found)
+        best = np.minimum(best, error)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How an input is rounded to unsigned 8 bits: ``round(x / divisors / scale) + zero``.
+
+    Attributes:
+        divisors: (width,), which the weights are multiplied by in turn; None: no division.
+    """
+
+    scale: np.float32
+    zero: np.uint8
+    divisors: NDArray[np.float32] | None = None
+
+    def rounded(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What stands for some values (tokens, width) after rounding, still divided."""
+        even = values if self.divisors is None else values / self.divisors
+        codes = np.clip(np.rint(even / self.scale) + np.float32(self.zero), 0, 255)
+        return np.asarray((codes - np.float32(self.zero)) * self.scale, np.float32)
+
+    def weight(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A weight (outputs, width) for the divided input."""
+        return weight if self.divisors is None else weight * self.divisors
 
 
 class Range:

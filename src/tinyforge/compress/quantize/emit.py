@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tinyforge.compress.quantize import blocks
 from tinyforge.compress.quantize.blocks import Grid
-from tinyforge.compress.quantize.channels import channel_codes
+from tinyforge.compress.quantize.channels import Rounding, channel_codes
 from tinyforge.compress.quantize.graph import CONTRIB, Graph, node
 from tinyforge.compress.quantize.products import (
     Product,
@@ -62,18 +62,25 @@ def blocks_emitter(
 def integers_emitter(
     graph: Graph,
     members: Sequence[Product],
-    rounding: tuple[np.float32, np.uint8] | None,
+    rounding: Rounding | None,
+    gram: NDArray[np.float32] | None,
     rounded: dict[str, tuple[str, str, str]],
 ) -> Emit:
     """A group of products as one of whole numbers.
 
     Args:
-        rounding: scale and zero of the input; None: found anew in each batch.
+        rounding: of the input; None: its range is found anew in each batch.
+        gram: as ``channel_codes``, of the input before any division.
         rounded: inputs whose rounded form is there already: its name, and those of its scale and
             its zero; what is made here is entered.
     """
     name, source = group_name(members), members[0].input
-    codes, scales = channel_codes(weights(graph, members))
+    weight = weights(graph, members)
+    if rounding is not None and rounding.divisors is not None:
+        weight = rounding.weight(weight)
+        if gram is not None:
+            gram = gram / np.outer(rounding.divisors, rounding.divisors)
+    codes, scales = channel_codes(weight, gram)
     stored = graph.add(f"{name}.codes", codes)
     scale = graph.add(f"{name}.scales", scales)
     bias = biases(graph, members)
@@ -83,7 +90,7 @@ def integers_emitter(
         before = []
         if source not in rounded:
             rounded[source] = _rounded_names(graph, source, rounding)
-            before = [_rounding_node(source, rounded[source], rounding)]
+            before = _rounding_nodes(graph, source, rounded[source], rounding)
         small, small_scale, small_zero = rounded[source]
         whole = _whole(outputs)
         product = node(
@@ -142,19 +149,22 @@ def _parts(
     ]  # fmt: skip
 
 
-def _rounded_names(
-    graph: Graph, source: str, rounding: tuple[np.float32, np.uint8] | None
-) -> tuple[str, str, str]:
+def _rounded_names(graph: Graph, source: str, rounding: Rounding | None) -> tuple[str, str, str]:
     names = (f"{source}/rounded", f"{source}/scale", f"{source}/zero")
     if rounding is not None:
-        graph.add(names[1], np.asarray(rounding[0], np.float32))
-        graph.add(names[2], np.asarray(rounding[1], np.uint8))
+        graph.add(names[1], np.asarray(rounding.scale, np.float32))
+        graph.add(names[2], np.asarray(rounding.zero, np.uint8))
     return names
 
 
-def _rounding_node(
-    source: str, names: tuple[str, str, str], rounding: tuple[np.float32, np.uint8] | None
-) -> Any:
+def _rounding_nodes(
+    graph: Graph, source: str, names: tuple[str, str, str], rounding: Rounding | None
+) -> list[Any]:
     if rounding is None:
-        return node("DynamicQuantizeLinear", [source], list(names), f"{source}/Round")
-    return node("QuantizeLinear", [source, *names[1:]], [names[0]], f"{source}/Round")
+        return [node("DynamicQuantizeLinear", [source], list(names), f"{source}/Round")]
+    before, even = [], source
+    if rounding.divisors is not None:
+        even = f"{source}/even"
+        factors = graph.add(f"{source}.factors", 1 / rounding.divisors)
+        before = [node("Mul", [source, factors], [even], f"{source}/Even")]
+    return [*before, node("QuantizeLinear", [even, *names[1:]], [names[0]], f"{source}/Round")]

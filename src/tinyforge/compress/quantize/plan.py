@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.compress.quantize import blocks
-from tinyforge.compress.quantize.channels import channel_codes
 from tinyforge.compress.quantize.emit import (
     Emit,
     blocks_emitter,
@@ -18,6 +17,7 @@ from tinyforge.compress.quantize.emit import (
     store_table,
     table_nodes,
 )
+from tinyforge.compress.quantize.even import energy_lost, roundings
 from tinyforge.compress.quantize.gptq import gptq
 from tinyforge.compress.quantize.graph import Graph
 from tinyforge.compress.quantize.products import (
@@ -31,7 +31,7 @@ from tinyforge.compress.quantize.products import (
     tables,
     weights,
 )
-from tinyforge.compress.quantize.rows import Inputs, grams, ranges, sample
+from tinyforge.compress.quantize.rows import Inputs, grams, sample
 from tinyforge.compress.quantize.scheme import EIGHT, Scheme, Treatment
 
 GRAM_BYTES = 256 * 2**20
@@ -148,7 +148,8 @@ def _within_memory(
     part: list[tuple[Group, Treatment]] = []
     size = 0
     for members, treatment in treated:
-        more = 4 * members[0].inputs ** 2 if treatment.bits < 8 else 0
+        looks = treatment.bits < 8 or treatment.rounding == "gptq"
+        more = 4 * members[0].inputs ** 2 if looks else 0
         if part and size + more > GRAM_BYTES:
             yield part
             part, size = [], 0
@@ -192,37 +193,32 @@ def _in_integers(
     emits: dict[Group, Emit],
 ) -> None:
     """Makes products of whole numbers, but in blocks where too much would be lost."""
-    whole = [members for members, t in treated if t.method in ("static", "dynamic")]
-    fixed = dict.fromkeys(m[0].input for m, t in treated if t.method == "static")
-    seen = ranges(watch, role, list(fixed)) if watch is not None and fixed else {}
-    rounding = {name: each.quantizer() for name, each in seen.items()}
+    whole = [each for each in treated if each[1].method in ("static", "dynamic")]
+    static = [members for members, treatment in whole if treatment.method == "static"]
+    rounding = roundings(graph, role, static, watch) if watch is not None and static else {}
     worst: list[Group] = []
     if watch is not None and finer and rounding:
         shown = sample(watch, role, list(rounding))
         lost = {
-            id(m): _lost(graph, m, shown[m[0].input], *rounding[m[0].input])
-            for m in whole if m[0].input in rounding
-        }  # fmt: skip
-        worst = sorted(whole, key=lambda m: -lost.get(id(m), 0.0))[: round(finer * len(whole))]
+            members: energy_lost(
+                shown[members[0].input], weights(graph, members), rounding[members[0].input]
+            )
+            for members in static
+        }
+        worst = sorted(static, key=lambda members: -lost[members])[: round(finer * len(static))]
     rounded: dict[str, tuple[str, str, str]] = {}
-    for members in whole:
-        if members in worst:
-            emits[members], _ = _rounded(graph, members, EIGHT, None)
-        else:
-            known = rounding.get(members[0].input)
-            emits[members] = integers_emitter(graph, members, known, rounded)
-
-
-def _lost(
-    graph: Graph, members: Group, seen: NDArray[np.float32], scale: np.float32, zero: np.uint8
-) -> float:
-    """The part of a group's outputs' energy that whole numbers add, on some tokens."""
-    weight = weights(graph, members)
-    codes, scales = channel_codes(weight)
-    small = np.clip(np.rint(seen / scale) + np.float32(zero), 0, 255) - np.float32(zero)
-    found = (small * scale) @ (codes.astype(np.float32) * scales)
-    wanted = seen @ weight.T
-    return float(((found - wanted) ** 2).sum() / max(float((wanted**2).sum()), 1e-30))
+    for part in _within_memory(whole):
+        wanted = [m[0].input for m, t in part if t.rounding == "gptq" and m not in worst]
+        wanted = [name for name in dict.fromkeys(wanted) if name in rounding]
+        seen = grams(watch, role, wanted) if watch is not None and wanted else {}
+        for members, _ in part:
+            name = members[0].input
+            if members in worst:
+                emits[members], _ = _rounded(graph, members, EIGHT, None)
+            else:
+                emits[members] = integers_emitter(
+                    graph, members, rounding.get(name), seen.get(name), rounded
+                )
 
 
 def _table(

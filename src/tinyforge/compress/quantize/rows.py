@@ -198,12 +198,14 @@ def grams(watch: Inputs, role: str, tensors: Sequence[str]) -> dict[str, NDArray
     return found
 
 
-def ranges(watch: Inputs, role: str, tensors: Sequence[str]) -> dict[str, Range]:
-    """The range of each tensor."""
+def ranges(watch: Inputs, role: str, tensors: Sequence[str], divisors: Feeds) -> dict[str, Range]:
+    """The range of each tensor, its channels divided first where ``divisors`` has it."""
     found = {name: Range() for name in tensors}
     for take in (Range.widen, Range.count):
         for seen in watch.inputs(role, tensors):
             for name, value in seen.items():
+                if name in divisors:
+                    value = np.asarray(value / divisors[name], np.float32)
                 take(found[name], value)
     return found
 
