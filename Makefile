@@ -1,4 +1,5 @@
 # make quickstart: a first model, end to end. make test: the tests. make check: all that CI wants.
+# make docs: the documentation's site in build/site, spelling and links checked.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile
 # Two processes of one thread each: tests are small, and two threads would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: quickstart test slow check clean
+.PHONY: quickstart test slow check docs clean
 
 quickstart: $(VENV)/.training
 	$(BIN)/tinyforge quickstart --force
@@ -26,6 +27,10 @@ check: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PYTEST)
+	$(MAKE) docs
+
+docs: $(VENV)/.development
+	$(BIN)/python docs/site/make_site.py
 
 clean:
 	rm -rf $(VENV) quickstart-model quickstart-model-data quickstart-model-onnx .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -15,7 +16,7 @@ from tinyforge.config.serve import ServeSettings
 from tinyforge.errors import DataError
 from tinyforge.inference.inputs import to_example
 from tinyforge.records.encoded import Encoded
-from tinyforge.records.predictions import Prediction
+from tinyforge.records.predictions import Piece, Prediction
 from tinyforge.server.app import make_app
 from tinyforge.server.keys import Keys
 from tinyforge.server.models import Pool, Served
@@ -69,15 +70,24 @@ class Echo:
         words = " ".join(reversed(text.split()))
         if self.task.name == "classify":
             return Prediction("yes", 0.75, {"yes": 0.75, "no": 0.25}, ("yes",), text, self.hash)
-        return Prediction(words, 0.5, input=text, model=self.hash, finish_reason="stop")
+        count = len(text.split())
+        return Prediction(
+            words, 0.5, input=text, model=self.hash, finish_reason="stop", prompt_tokens=count,
+            tokens=count,
+        )  # fmt: skip
 
-    def stream(self, given: Any, **options: Any) -> Iterator[str]:
+    def stream_pieces(self, given: Any, **options: Any) -> Iterator[Piece]:
         self.options.append(options)
         self.writing += 1
+        text = to_example(given).input
+        if text == "refuse":
+            raise DataError("this text is refused", fix="Give another")
+        words = text.split()
         try:
-            for word in reversed(to_example(given).input.split()):
+            for word in reversed(words):
                 time.sleep(self.seconds)
-                yield word + " "
+                yield Piece(word + " ")
+            yield Piece("", finish_reason="stop", prompt_tokens=len(words), tokens=len(words))
         finally:
             self.writing -= 1
 
@@ -91,7 +101,10 @@ class Models(Pool):
     def __init__(self, models: Mapping[str, Any], settings: ServeSettings) -> None:
         super().__init__(dict.fromkeys(models, ""), settings)
         for name, model in models.items():
-            queue = Queue(model, waiting=settings.max_waiting, rows=settings.batch_rows)
+            queue = Queue(
+                model, waiting=settings.max_waiting, rows=settings.batch_rows,
+                threads=settings.parallel_texts if hasattr(model, "begin") else 1,
+            )  # fmt: skip
             self._served[name] = Served(name, "", model, queue, model.hash, 1_700_000_000)
 
 
@@ -108,10 +121,14 @@ def listening(app: Any) -> Iterator[tuple[str, int]]:
 
     settings = app.state.settings.model_copy(update={"port": 0})
     with _listen(settings) as listener:
-        server = Server(_config(app, settings), app)
+
+        async def begin(_: Server) -> None:
+            app.loop = asyncio.get_running_loop()
+
+        server = Server(_config(app, settings), app, begin)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        until(lambda: server.started)
+        until(lambda: server.started and hasattr(app, "loop"))
         try:
             yield "127.0.0.1", listener.getsockname()[1]
         finally:

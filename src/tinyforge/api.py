@@ -235,6 +235,8 @@ def load(
         prompt: how to ask a model that was not trained for the job: a ready-made prompt's name, a
             YAML or JSON file, a template with ``{input}``, a mapping, or a ``Prompt``. The
             result's ``save(folder)`` keeps model and prompt together.
+        trust_remote_code: run Python code that comes with the model.
+        revision: branch, tag or commit of a hub model.
     """
     from tinyforge.recipes.load import load as recipe
 

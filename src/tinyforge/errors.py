@@ -1,9 +1,12 @@
 """What can go wrong, in families. Every error says what happened, what was seen, what to do next.
 
-The command line prints ``str(error)`` on one line and exits with ``error.exit_code``.
+The command line prints ``str(error)`` on one line, with the error's code in the catalogue, and
+exits with ``error.exit_code``.
 """
 
 from __future__ import annotations
+
+import sys
 
 
 class TinyForgeError(Exception):
@@ -14,6 +17,9 @@ class TinyForgeError(Exception):
         where: ``file:line`` or the name of a setting.
         value: the value that was seen; shown shortened.
         fix: the next step for the user, in the imperative.
+
+    Attributes:
+        place: file and line of the call that made the error, by which the catalogue knows it.
     """
 
     exit_code = 2
@@ -22,6 +28,7 @@ class TinyForgeError(Exception):
         self, what: str, *, where: str | None = None, value: object = None, fix: str | None = None
     ) -> None:
         self.what, self.where, self.value, self.fix = what, where, value, fix
+        self.place = _maker(self)
         super().__init__(self._line())
 
     def _line(self) -> str:
@@ -80,3 +87,13 @@ class Interrupted(TinyForgeError):  # noqa: N818 - it is not a mistake
 def _short(value: object, limit: int = 80) -> str:
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _maker(error: TinyForgeError) -> tuple[str, int]:
+    """File and line of the call that makes an error, whatever ``__init__`` it goes through."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (
+        frame.f_code.co_name == "__init__" and frame.f_locals.get("self") is error
+    ):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno

@@ -1,14 +1,12 @@
-"""The page on pretraining is true: its commands run, its settings and flags exist."""
+"""The page on pretraining is true: its settings, flags and sizes exist."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-import tinyforge
 from tinyforge.cli.main import main
 from tinyforge.config.load import load_tree
 from tinyforge.config.names import settings_table
@@ -17,25 +15,7 @@ from tinyforge.models.dial import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "how_to" / "pretrain.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
 EXAMPLES = sorted((ROOT / "examples").glob("tinyshakespeare*.yaml"))
-
-
-@pytest.mark.slow
-def test_commands_and_programs_run_as_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One after the other, as a reader would."""
-    monkeypatch.chdir(tmp_path)
-    for language, text in BLOCKS:
-        if language == "python":
-            exec(compile(text, "page", "exec"), {})
-        if language == "sh":
-            for line in text.splitlines():
-                program, *words = shlex.split(line)
-                assert program == "tinyforge"
-                assert main(words) == 0, capsys.readouterr().err
-    assert tinyforge.load("my-model").predict("The", max_new_tokens=3).output is not None
 
 
 def test_named_settings_exist() -> None:
@@ -47,7 +27,7 @@ def test_named_settings_exist() -> None:
 
 def test_named_flags_exist(capsys: pytest.CaptureFixture[str]) -> None:
     shown = ""
-    for verb in ("train", "pretrain"):
+    for verb in ("train", "pretrain", "predict"):
         main([verb, "--help"])
         shown += capsys.readouterr().out
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", TEXT))

@@ -1,11 +1,8 @@
-"""The page on prompts is true: its programs run, its file loads, its names exist."""
+"""The page on prompts is true: its file loads, its names exist."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,26 +13,11 @@ from tinyforge.text.prompts import PROMPTS, read_prompt
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "use_a_model_by_prompt.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
-
-
-def test_programs_run_as_written(tmp_path: Path, hub_cache: Path) -> None:
-    """One after the other in one process, as a reader would."""
-    program = "\n".join(text for language, text in BLOCKS if language == "python")
-    environment = {**os.environ, "HF_HOME": str(hub_cache), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0].split()[0] in ("negative", "positive")
-    assert lines[-1] in ("negative", "positive")
-    assert "Review: I laughed and cried" in done.stdout
+FILES = re.findall(r"```yaml [^\n]*\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 def test_the_prompt_file_is_valid(tmp_path: Path) -> None:
-    (text,) = [text for language, text in BLOCKS if language == "yaml"]
+    (text,) = FILES
     path = tmp_path / "sentiment.yaml"
     path.write_text(text, encoding="utf-8")
     prompt = read_prompt(path)

@@ -1,12 +1,8 @@
-"""What the README shows is true: its programs run, its commands and settings exist."""
+"""What the README shows is true: its commands and settings exist."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,21 +13,7 @@ from tinyforge.config.load import load_settings
 from tinyforge.config.names import settings_table
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
-PYTHON = [text for language, text in BLOCKS if language == "python"]
-
-
-@pytest.mark.parametrize("number", range(len(PYTHON)))
-def test_programs_run_as_written(number: int, tmp_path: Path, hub_cache: Path) -> None:
-    rows = [{"input": f"question {i}", "output": f"answer {i}"} for i in range(3)]
-    (tmp_path / "my_data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    environment = {**os.environ, "HF_HOME": str(hub_cache), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", PYTHON[number]],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "ell" in done.stdout  # "cannot tell": so few rows allow no other verdict
+BLOCKS = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
 def test_settings_files_are_valid(tmp_path: Path) -> None:

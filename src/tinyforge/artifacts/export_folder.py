@@ -7,9 +7,11 @@ executed.
 Inputs and outputs of the graphs, by role; ``n`` tokens are read in a step:
 
 - ``model`` (classifiers): ``input_ids``, ``attention_mask`` int64 (rows, n) -> ``logits`` float32
-  (rows, labels).
+  (rows, labels); in most, ``hidden`` float32 (rows, n, width): the last states, of which sentence
+  vectors are made.
 - ``encoder``: ``input_ids``, ``attention_mask`` int64 (rows, source) -> ``cross.{i}.key``,
-  ``cross.{i}.value`` (rows, heads, source, head size) for each layer of the decoder.
+  ``cross.{i}.value`` (rows, heads, source, head size) for each layer of the decoder; ``hidden`` as
+  above.
 - ``decoder``: ``input_ids`` int64 (rows, n), ``attention_mask`` int64 (rows, past + n) with 0 at
   places that hold no token, where the family has positions of its own ``position_ids`` int64
   (rows, n), ``keep`` int64 (kept,), indices into the rows x n hidden states, row by row, whose
@@ -36,6 +38,10 @@ FORMAT = 1
 
 Family = Literal["encoder", "encoder-decoder", "decoder"]
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
+HIDDEN = "hidden"
+"""The output that not every graph has, nor one of an older export."""
+STATES = ("model", "encoder")
+"""The roles of graphs that may have it."""
 ROLES: dict[str, set[str]] = {
     "encoder": {"model"}, "encoder-decoder": {"encoder", "decoder"}, "decoder": {"decoder"},
 }  # fmt: skip

@@ -14,6 +14,7 @@ _PIPELINES = {
     "classify": "text-classification",
     "text2text": "text-generation",
     "instruct": "text-generation",
+    "preference": "text-generation",
     "language-model": "text-generation",
     "span-corruption": "text-generation",
     "masked-words": "fill-mask",
@@ -189,6 +190,8 @@ def _intended(report: Mapping[str, Any]) -> str:
         "classify": "sorts texts like its training rows by label",
         "text2text": "turns texts like its training rows' inputs into texts like their answers",
         "instruct": "answers prompts like those in its training rows",
+        "preference": "answers prompts more as the chosen answers of its training rows do, and "
+        "less as the rejected ones",
         "language-model": "continues text like its training rows",
         "span-corruption": "fills gaps in text like that which it learnt from",
         "masked-words": "fills gaps in text like that which it learnt from",

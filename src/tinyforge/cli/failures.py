@@ -1,7 +1,7 @@
 """What the user sees when something goes wrong: one line, and an exit code.
 
 0 done; 2 the input or a setting is wrong; 3 a condition does not hold; 130 and 143 stopped by a
-signal; 1 a bug in TinyForge.
+signal; 1 a bug in TinyForge. A code in brackets ends the line, for ``tinyforge explain CODE``.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ EXTRAS = {
 }  # fmt: skip
 
 MACHINE_FAULTS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "no permission",
-    errno.EPERM: "no permission",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.EMFILE: "too many open files",
-    errno.EIO: "the disk cannot be read or written",
+    # Number of the system's error: what it means, and what to do.
+    errno.ENOSPC: ("the disk is full", "Free some space, or name a folder on another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or ask for more"),
+    errno.EROFS: ("the disk is read-only", "Name a folder on another disk"),
+    errno.EACCES: ("no permission", "Name a file or folder that is yours"),
+    errno.EPERM: ("no permission", "Name a file or folder that is yours"),
+    errno.ENAMETOOLONG: ("the name is too long", "Give a shorter one"),
+    errno.EMFILE: ("too many open files", "Close other programs, or raise the limit: ulimit -n"),
+    errno.EIO: ("the disk cannot be read or written", "Check the disk, and keep a copy elsewhere"),
 }
 
 SMALLER = (
@@ -63,20 +64,29 @@ def _line_and_code(problem: BaseException) -> tuple[str, int]:
     if isinstance(problem, Interrupted):
         return f"stopped: {problem}", problem.exit_code
     if isinstance(problem, TinyForgeError):
-        return f"error: {problem}", problem.exit_code
+        return f"error: {problem}{_link(problem)}", problem.exit_code
     if isinstance(problem, click.ClickException):
         return _usage(problem), 2
     if isinstance(problem, ModuleNotFoundError):
         package = (problem.name or "").partition(".")[0]
         if package in EXTRAS:
             missing = MissingPackageError(package, needed_for="this", extra=EXTRAS[package])
-            return f"error: {missing}", missing.exit_code
+            return f"error: {missing}{_link(missing)}", missing.exit_code
     if _is_out_of_memory(problem):
         return f"error: not enough memory. {SMALLER}", 2
     if isinstance(problem, OSError) and problem.errno in MACHINE_FAULTS:
         where = f"{problem.filename}: " if problem.filename else ""
-        return f"error: {where}{MACHINE_FAULTS[problem.errno]} ({problem.strerror})", 2
+        what, fix = MACHINE_FAULTS[problem.errno]
+        return f"error: {where}{what} ({problem.strerror}). {fix}", 2
     return _bug(problem), 1
+
+
+def _link(problem: TinyForgeError) -> str:
+    """The error's code in the catalogue, in brackets; empty where it has none."""
+    from tinyforge.recipes.error_catalogue import code_of
+
+    code = code_of(problem)
+    return "" if code is None else f" [{code}]"
 
 
 def _usage(problem: click.ClickException) -> str:

@@ -18,7 +18,7 @@ _SHOWN = 10
 @click.command()
 @click.argument("data")
 @setting("--model", "Whose tokens to show: hub id, local folder, scratch:PRESET or auto.", "M")
-@setting("--task", "classify, text2text, instruct, language-model, or auto.", "T")
+@setting("--task", "classify, text2text, instruct, language-model, preference, or auto.", "T")
 @setting("--validation", "File of validation rows.", "FILE")
 @setting("--test", "File of test rows, checked for rows that leak.", "FILE")
 @setting("--trust-remote-code", "Run code that comes with the model.")

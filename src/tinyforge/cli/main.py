@@ -13,6 +13,7 @@ from types import FrameType
 
 import click
 
+from tinyforge.cli.completion import VARIABLE, offer_completion
 from tinyforge.cli.failures import report
 from tinyforge.cli.notes import show_notes
 from tinyforge.errors import Interrupted
@@ -22,6 +23,7 @@ VERBS = {
     "pretrain": "Train a model from nothing on your raw text, and judge it on unseen text.",
     "tune": "Search for settings that train a better model on your rows.",
     "inspect": "Show what a model would see of your rows.",
+    "new": "Write a commented settings file for your rows.",
     "prepare": "Turn raw text into a corpus: read, clean, deduplicate, split.",
     "tokenizer": "Learn a tokenizer from your text, or measure tokenizers on it.",
     "predict": "Answer texts with a model.",
@@ -32,7 +34,10 @@ VERBS = {
     "export": "Write a model for others to run; refuse what is not the tested model.",
     "verify": "Check every file of a run folder or an export, and an export's answers.",
     "runs": "List the runs below a folder.",
+    "ui": "Open local pages: the runs, their reports, and a box to try a model.",
     "doctor": "Explain this machine: what is fast, slow or missing, and what to do.",
+    "explain": "Explain an error's code, or a setting.",
+    "completion": "Print what makes your shell complete verbs, flags and settings.",
     "quickstart": "Train a first small model from nothing, export it, and try it.",
 }
 """Verb to its line in the help. The command is ``tinyforge.cli.VERB:VERB``, loaded on use."""
@@ -88,6 +93,8 @@ def tinyforge() -> None:
     """Turn your own data into a small language model you can trust.
 
     Start with:  tinyforge train my_data.jsonl --output my-model
+
+    An error ends with a code such as [S-7K3Q]: tinyforge explain S-7K3Q
     """
 
 
@@ -98,6 +105,8 @@ def main(args: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, _stop)
     words = list(sys.argv[1:] if args is None else args)
     try:
+        if VARIABLE in os.environ:
+            offer_completion()
         code = tinyforge.main(words or ["--help"], prog_name="tinyforge", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as problem:  # every failure ends in one line

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,11 +32,33 @@ SHORT = {
     "tokenizer": "pretrain.tokenizer",
 }
 
+
+def complete_settings(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem[str]]:
+    """Names of settings for a shell: of the verb, or of all where the verb takes any name."""
+    from click.shell_completion import CompletionItem
+
+    from tinyforge.config.names import settings_table
+    from tinyforge.config.roots import ROOTS, STAGES_OF, families, root_of
+
+    verb = context.command.name or ""
+    roots = [root_of(verb)] if verb in ROOTS else list(families())
+    end = "=" if verb in ROOTS else ""
+    names = {name: setting for root in roots for name, setting in settings_table(root).items()}
+    return [
+        CompletionItem(name + end, help=setting.description)
+        for name, setting in names.items()
+        if name.startswith(incomplete)
+        and name.partition(".")[0] in STAGES_OF.get(verb, (name.partition(".")[0],))
+    ]
+
+
 AS_JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object as the last line."
 )
 SET = click.option(
-    "--set", "overrides", multiple=True, metavar="NAME=VALUE",
+    "--set", "overrides", multiple=True, metavar="NAME=VALUE", shell_complete=complete_settings,
     help="Any setting, for example train.learning_rate=1e-4. May be repeated.",
 )  # fmt: skip
 BASELINES = click.option(

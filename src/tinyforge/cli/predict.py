@@ -43,6 +43,12 @@ ANSWERING = ("model.revision", "model.trust_remote_code")
 @click.option("--seed", metavar="N", help="Seed of sampling.")
 @click.option("--batch-size", metavar="N", help="Rows answered together.")
 @click.option(
+    "--logprobs", metavar="N", help="Tell the tokens' log-probabilities, and of N others, in JSON."
+)
+@click.option(
+    "--json-schema", metavar="S", help="Answer in JSON that a schema admits: a file, or the schema."
+)
+@click.option(
     "--min-confidence", metavar="X", help="Withhold less sure answers; auto: as chosen in training."
 )
 @click.option("--stream", is_flag=True, help="Print each answer while it is written.")
@@ -82,6 +88,11 @@ def predict(
     _check_stream(stream, [flag for flag, given in refused.items() if given])
     _check_output(output, source)
     settings = _settings(texts, stop, trust_remote_code, overrides, flags)
+    if settings.generate.logprobs is not None and not (as_json or output):
+        raise SettingError(
+            "log-probabilities are told in JSON lines only", where="generate.logprobs",
+            value=settings.generate.logprobs, fix="Add --json, or --output FILE",
+        )  # fmt: skip
 
     from tinyforge.recipes.questions import given_texts, read_questions
 
@@ -163,6 +174,7 @@ def _settings(
     from tinyforge.config.load import load_settings
     from tinyforge.config.names import explicit
 
+    flags = {**flags, "json_schema": _content(flags["json_schema"])}
     given = [f"generate.{name}={value}" for name, value in flags.items() if value is not None]
     direct: dict[str, Any] = {"generate.stop": list(stop)} if stop else {}
     if trust_remote_code:
@@ -177,6 +189,19 @@ def _settings(
             continue
         raise SettingError(f"has no effect: {why}", where=name, fix="Leave it out")
     return settings
+
+
+def _content(schema: str | None) -> str | None:
+    """A schema as it is given, or what is in the file of that name."""
+    if schema is None or schema.lstrip().startswith("{"):
+        return schema
+    try:
+        return Path(schema).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise SettingError(
+            "no such file of a schema", where="--json-schema", value=schema,
+            fix='Name a file, or write the schema: \'{"type": "object"}\'',
+        ) from error  # fmt: skip
 
 
 def _stream(model: Answerer, questions: Questions, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from tinyforge.cli.options import AS_JSON, BASELINES, CONFIG, SET, chosen, print
 @click.argument("data")
 @click.option("--output", required=True, metavar="DIR", help="A new folder for the model.")
 @setting("--model", "Hub id, local folder, scratch:PRESET, or auto.", "M")
-@setting("--task", "classify, text2text, instruct, language-model, or auto.", "T")
+@setting("--task", "classify, text2text, instruct, language-model, preference, or auto.", "T")
 @setting("--validation", "File of validation rows.", "FILE")
 @setting("--test", "File of test rows.", "FILE")
 @setting("--lora", "Train low-rank adapters only.")

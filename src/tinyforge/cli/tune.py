@@ -22,7 +22,7 @@ from tinyforge.errors import SettingError
     help="A setting to search, for example learning_rate=1e-5..1e-3. May be repeated.",
 )  # fmt: skip
 @setting("--model", "Hub id, local folder, scratch:PRESET, or auto.", "M")
-@setting("--task", "classify, text2text, instruct, language-model, or auto.", "T")
+@setting("--task", "classify, text2text, instruct, language-model, preference, or auto.", "T")
 @setting("--validation", "File of validation rows.", "FILE")
 @setting("--test", "File of test rows.", "FILE")
 @setting("--lora", "Train low-rank adapters only.")

@@ -21,7 +21,7 @@ class Situation:
     """What is known of a run when its settings are checked. None means: not known yet.
 
     Attributes:
-        task: ``classify``, ``text2text``, ``instruct`` or ``language-model``.
+        task: ``classify``, ``text2text``, ``instruct``, ``language-model`` or ``preference``.
         family: ``encoder``, ``encoder-decoder`` or ``decoder``.
         pretrained: False for a model trained from nothing.
         multi_label: whether a row may carry several labels.
@@ -95,7 +95,8 @@ def _no_validation(settings: Settings, here: Situation) -> bool:
 NO_EFFECT: tuple[Rule, ...] = (
     Rule(
         ("generate.max_new_tokens", "generate.temperature", "generate.top_k", "generate.top_p",
-         "generate.num_beams", "generate.stop", "generate.seed"),
+         "generate.num_beams", "generate.stop", "generate.seed", "generate.logprobs",
+         "generate.json_schema"),
         _task_is("classify"),
         "classification generates no text",
     ),
@@ -122,9 +123,16 @@ NO_EFFECT: tuple[Rule, ...] = (
         "data.multi_label is false, so a cell is one label",
     ),
     Rule(
-        ("evaluate.target_accuracy", "evaluate.out_of_scope", "evaluate.label_errors"),
+        ("evaluate.target_accuracy", "evaluate.out_of_scope", "evaluate.label_errors",
+         "evaluate.alarm_labels", "evaluate.alarm_rate"),
         _task_is_not("classify"),
         "only classification has labels",
+    ),
+    Rule(
+        ("evaluate.alarm_rate",),
+        lambda settings, here: not settings.evaluate.alarm_labels,
+        "no labels raise an alarm",
+        "Name them: --set evaluate.alarm_labels=toxic",
     ),
     Rule(
         ("evaluate.target_accuracy", "evaluate.out_of_scope", "evaluate.label_errors"),
@@ -132,7 +140,7 @@ NO_EFFECT: tuple[Rule, ...] = (
         "it is for one label a row",
     ),
     Rule(
-        ("evaluate.target_accuracy",),
+        ("evaluate.target_accuracy", "evaluate.alarm_labels"),
         _no_validation,
         "data.validation_share is 0, so there are no rows to choose a threshold on",
     ),
@@ -143,7 +151,16 @@ NO_EFFECT: tuple[Rule, ...] = (
         "Leave it out; it is for tinyforge evaluate",
     ),
     Rule(("data.prefix",), _task_is("language-model"), "raw text has no input"),
-    Rule(("data.system",), _task_is_not("instruct"), "only instruct models read a chat"),
+    Rule(
+        ("data.system",),
+        _task_is_not("instruct", "preference"),
+        "only instruct models read a chat",
+    ),
+    Rule(
+        ("data.rejected", "preference.beta"),
+        _task_is_not("preference"),
+        "only preference training compares two answers",
+    ),
     Rule(
         ("data.validation_share",),
         lambda settings, here: (
@@ -186,6 +203,7 @@ NO_EFFECT: tuple[Rule, ...] = (
         "Set lora.enabled=true (--lora), or leave it out",
     ),
     Rule(("train.pack",), _family_is_not("decoder"), "only decoders pack rows"),
+    Rule(("train.pack",), _task_is("preference"), "the two answers of a pair stay together"),
     Rule(
         ("train.bucket",),
         lambda settings, here: settings.train.pack is True,

@@ -14,6 +14,10 @@ class DataSettings(Stage):
 
     input: str | None = Field(None, description="Column given to the model.")
     output: str | None = Field(None, description="Column to learn: answer, label or labels.")
+    rejected: str | None = Field(
+        None,
+        description="Column of the worse answer (preference); data.output is then the better one.",
+    )
     group: str | None = Field(
         None, description="Column whose equal values never stand on two sides of the split."
     )

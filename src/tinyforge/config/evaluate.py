@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -69,6 +70,17 @@ class EvaluateSettings(Stage):
         description="Accuracy wanted of the answers that are given; chooses, on the validation "
         "rows, the confidence below which the model should not answer.",
     )
+    alarm_labels: tuple[str, ...] = Field(
+        (),
+        description="Labels that raise an alarm, toxic for example: the probability from which on "
+        "they do is chosen on the validation rows.",
+    )
+    alarm_rate: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="False alarms allowed, as a share of the rows with other labels.",
+    )
     out_of_scope: str | None = Field(
         None, description="File of rows that no label fits, to see whether the model can tell."
     )
@@ -101,3 +113,15 @@ class GenerateSettings(Stage):
     stop: tuple[str, ...] = Field((), description="Strings that end the answer.")
     seed: int | None = Field(None, ge=0, description="Seed of sampling.")
     batch_size: int = Field(32, ge=1, description="Rows answered together.")
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=20,
+        description="Tell each written token's log-probability, and those of so many likeliest "
+        "tokens at its place; default: none are told.",
+    )
+    json_schema: Mapping[str, Any] | None = Field(
+        None,
+        description="The answer is JSON that this schema admits (JSON Schema); {}: any JSON "
+        "object. Default: any text.",
+    )

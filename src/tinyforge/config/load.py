@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import numbers
 import os
@@ -150,6 +151,9 @@ def _parse(setting: Setting, key: str | None, text: str, where: str) -> Any:
         return text
     if kind == "list" and not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",")] if text.strip() else []
+    if kind == "object":  # YAML reads nearly all JSON: not its escapes, for example
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):

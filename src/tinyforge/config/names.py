@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
@@ -55,7 +55,9 @@ SYNONYMS = {
     "lora_target_modules": "lora.target_modules",
 }
 
-Kind = Literal["true or false", "whole number", "number", "text", "choice", "list", "table"]
+Kind = Literal[
+    "true or false", "whole number", "number", "text", "choice", "list", "table", "object"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
         return "list", _kind(get_args(annotation)[0])[1]
     if origin is dict:
         return "table", ()
+    if origin is Mapping:
+        return "object", ()
     kinds: dict[Any, Kind] = {bool: "true or false", int: "whole number", float: "number"}
     return kinds.get(annotation, "text"), ()
 
@@ -203,7 +207,10 @@ def _allowed(annotation: Any, choices: tuple[str, ...], field: FieldInfo) -> str
         item = _kind(get_args(annotation)[1])[0]
         example = "{num_layers: 3}" if item == "whole number" else "{some_name: 1.5}"
         return f"a table of names and {item}s, such as {example}"
-    words = {"true or false": "true or false", "text": "text"}.get(kind, f"a {kind}")
+    words = {
+        "true or false": "true or false", "text": "text",
+        "object": 'a JSON object, such as {"type": "object"}',
+    }.get(kind, f"a {kind}")  # fmt: skip
     limits = []
     for item in field.metadata:
         if isinstance(item, annotated_types.Gt):

@@ -10,9 +10,10 @@ from tinyforge.config.base import Stage
 from tinyforge.config.data import DataSettings
 from tinyforge.config.evaluate import EvaluateSettings, GenerateSettings
 from tinyforge.config.model import LoraSettings, ModelSettings
+from tinyforge.config.preference import PreferenceSettings
 from tinyforge.config.train import TrainSettings
 
-TaskName = Literal["auto", "classify", "text2text", "instruct", "language-model"]
+TaskName = Literal["auto", "classify", "text2text", "instruct", "language-model", "preference"]
 
 
 class Settings(Stage):
@@ -22,6 +23,7 @@ class Settings(Stage):
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     lora: LoraSettings = LoraSettings()
+    preference: PreferenceSettings = PreferenceSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     generate: GenerateSettings = GenerateSettings()

@@ -192,6 +192,7 @@ def collate(store: EncodedStore, task: Task, rows: Rows) -> MicroBatch:
 
 def _tokens(items: Sequence[Encoded], task: Task) -> tuple[int, int]:
     sides = [[len(item.input_ids) for item in items]]
+    sides[0] += [len(item.rejected.input_ids) for item in items if item.rejected is not None]
     if _has_own_answers(task):
         sides.append([len(item.labels) for item in items])
     return sum(map(sum, sides)), sum(max(side) * len(side) for side in sides)

@@ -119,9 +119,9 @@ class _Reading:
         self.settings = settings
         self.where = where
         self.extra: dict[str, str] = {}
-        for part in ("group", "time", "input", "output"):
+        for part in ("group", "time", "input", "output", "rejected"):
             self._check(part)
-        taken = set(self.extra.values()) - {settings.input, settings.output}
+        taken = set(self.extra.values()) - {settings.input, settings.output, settings.rejected}
         most = max((fact.filled for fact in facts.values()), default=0)
         self.facts = {
             name: fact
@@ -138,8 +138,8 @@ class _Reading:
             self.by_plain.setdefault(plain(name).rstrip("_0123456789"), name)
 
     @property
-    def named(self) -> tuple[str | None, str | None]:
-        return self.settings.input, self.settings.output
+    def named(self) -> tuple[str | None, ...]:
+        return self.settings.input, self.settings.output, self.settings.rejected
 
     def _check(self, part: str) -> None:
         name = getattr(self.settings, part)
@@ -155,7 +155,7 @@ class _Reading:
             self.extra[part] = name
 
     def columns(self) -> Columns:
-        if self.settings.output is not None:
+        if self.settings.output is not None and self.settings.rejected is None:
             return self._mapped(self.settings.output)
         for rule in (
             self._preference, self._chat, self._instruction, self._prompt, self._question,
@@ -227,14 +227,27 @@ class _Reading:
         return self._build(f"{column}/{output}", {"input": column, "output": output}, why)
 
     def _preference(self) -> Columns | None:
-        chosen, rejected = self._first(names.CHOSEN), self._first(names.REJECTED)
-        if not chosen or not rejected or self.settings.input:
+        chosen = self.settings.output or self._first(names.CHOSEN)
+        rejected = self.settings.rejected or self._first(names.REJECTED)
+        if not chosen or not rejected:
             return None
-        roles = {"chosen": chosen, "rejected": rejected}
-        prompt = self._first((*names.PROMPTS, *names.INSTRUCTIONS, "question", "input"))
-        if prompt:
-            roles["input"] = prompt
-        return self._build("chosen/rejected", roles, "columns chosen and rejected hold preferences")
+        pair = {"chosen": chosen, "rejected": rejected}
+        why = f"{chosen!r} is the better answer, {rejected!r} the worse one"
+        return self._build("chosen/rejected", self._asked(chosen, rejected) | pair, why)
+
+    def _asked(self, *answers: str) -> dict[str, str]:
+        """What two answers answer: a chat, an instruction with what is below it, or one text."""
+        given = self.settings.input
+        chat = given or self._chat_column() or self._first(names.PROMPTS, without=answers) or ""
+        if chat and self.all[chat].chats > self.all[chat].filled / 2:
+            return {"messages": chat}
+        instruction = None if given else self._first(names.INSTRUCTIONS, without=answers)
+        if instruction:
+            below = {plain(name): name for name in self.all}
+            extra = below.get("input") or below.get("context") or ""
+            return {"instruction": instruction, "input": extra}
+        usual = (*names.PROMPTS, *names.QUESTIONS, "input")
+        return {"input": given or self._first(usual, without=answers) or ""}
 
     def _chat_column(self) -> str | None:
         for name in names.CHATS:

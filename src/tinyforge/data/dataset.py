@@ -89,7 +89,7 @@ def load_dataset(
     Args:
         source: what ``read_rows`` takes; ``settings.validation`` and ``settings.test`` name more.
         columns: from ``survey``.
-        task: classify, text2text, instruct or language-model.
+        task: classify, text2text, instruct, language-model or preference.
         seed: equal seeds give equal splits.
         work: folder for the store; it is made, and must stay as long as the result is used.
         rejected: where rejected rows are written as JSON Lines.

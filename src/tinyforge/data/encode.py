@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.config.data import DataSettings
-from tinyforge.data.store import ExampleStore, FlatFile, FlatWriter
+from tinyforge.data.store import FlatFile, FlatWriter
 from tinyforge.errors import DataError, SettingError
 from tinyforge.records.encoded import IGNORED, Encoded
+from tinyforge.records.examples import Example
 from tinyforge.records.rows import Source
 from tinyforge.tasks.base import Task
 
@@ -40,7 +41,7 @@ class EncodedStore(Sequence[Encoded]):
     def __init__(
         self,
         data: FlatFile,
-        examples: ExampleStore,
+        examples: Sequence[Example],
         indices: NDArray[np.int64],
         lengths: tuple[Lens, Lens, Lens],
     ) -> None:
@@ -60,6 +61,10 @@ class EncodedStore(Sequence[Encoded]):
         ids = np.frombuffer(self._data[row], dtype=np.int32)
         inputs = int(self._inputs[row])
         return Encoded(ids[:inputs], ids[inputs:])
+
+    def sequences(self) -> list[EncodedStore]:
+        """The stores whose rows are single sequences: this one."""
+        return [self]
 
     def source(self, index: int) -> Source:
         """Where the example with this number stands in the user's data."""
@@ -132,7 +137,7 @@ class _Pieces(EncodedStore):
 
 
 def encode(
-    store: ExampleStore, indices: NDArray[np.int64], task: Task, *, work: Path, name: str
+    store: Sequence[Example], indices: NDArray[np.int64], task: Task, *, work: Path, name: str
 ) -> EncodedStore:
     """Encode examples, uncut, chunk by chunk into the file ``work/NAME.tokens``.
 

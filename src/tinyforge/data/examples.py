@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import decimal
 import email.utils
 import math
 from collections.abc import Callable, Mapping
@@ -12,31 +11,14 @@ from typing import Any
 import orjson
 
 from tinyforge.config.data import DataSettings
+from tinyforge.data.cells import BadRow, input_of, optional, text_of
 from tinyforge.data.columns import Columns
 from tinyforge.data.lines import EXCERPT, excerpt
+from tinyforge.data.preferences import preference
+from tinyforge.data.turns import check_order, turn_of, turns_of
 from tinyforge.errors import DataError
 from tinyforge.records.examples import Example, Message
 from tinyforge.records.rows import Rejected, Row
-
-ROLES = {
-    "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant",
-    "chatbot": "assistant", "function_call": "assistant",
-    "system": "system", "developer": "system",
-    "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool",
-}  # fmt: skip
-"""Who speaks, in the words of OpenAI, ShareGPT and LLaMA-Factory files."""
-
-_BEFORE = {"user": ("", "system", "assistant", "tool"), "assistant": ("user", "tool"),
-           "tool": ("assistant", "tool"), "system": ("",)}  # fmt: skip
-
-
-class BadRow(Exception):  # noqa: N818 - a signal between functions of this package
-    """The row cannot be used: a fixed reason, and what was seen."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
 
 
 def example_maker(
@@ -46,7 +28,7 @@ def example_maker(
 
     Args:
         columns: how the columns were understood.
-        task: classify, text2text, instruct or language-model.
+        task: classify, text2text, instruct, language-model or preference.
         where: the source's name, for errors.
         need_output: whether a row without the part to learn is turned away.
 
@@ -58,7 +40,7 @@ def example_maker(
 
     def convert(row: Row) -> Example | Rejected:
         try:
-            group = _optional(row.fields, roles.get("group")) or None
+            group = optional(row.fields, roles.get("group")) or None
             time = text_of(row.fields, roles["time"]) if "time" in roles else None
             if time is not None:
                 time_key(time)
@@ -86,7 +68,20 @@ def _maker(
     if task == "language-model":
         column = roles.get("text") or _text_column(columns, settings, where)
         return lambda fields: {"output": text_of(fields, column)}
-    if "text" in roles or "chosen" in roles or ("messages" in roles and task == "classify"):
+    pairs = "chosen" in roles
+    if pairs and task == "preference":
+        return lambda fields: preference(fields, roles, settings)
+    if pairs and task == "instruct":
+        return lambda fields: {**preference(fields, roles, settings), "rejected": None}
+    if task == "preference":
+        raise DataError(
+            "preference training needs a better and a worse answer in each row; these columns are "
+            f"of the kind {columns.convention}",
+            where=where,
+            fix="Name them chosen and rejected, or with --set data.output=NAME --set "
+            "data.rejected=NAME",
+        )
+    if "text" in roles or pairs or ("messages" in roles and task == "classify"):
         raise DataError(
             f"the task {task} cannot use columns of the kind {columns.convention}",
             where=where,
@@ -95,7 +90,7 @@ def _maker(
         )
     if task == "classify":
         return lambda fields: {
-            "input": _input(fields, roles),
+            "input": input_of(fields, roles),
             **_labels(fields, columns, settings, need_output),
         }
     if task == "instruct":
@@ -105,7 +100,7 @@ def _maker(
         if "messages" not in roles:
             output = _output(fields, roles, need_output)
             further = references_of(fields, roles, output)
-            return {"input": _input(fields, roles), "output": output, "references": further}
+            return {"input": input_of(fields, roles), "output": output, "references": further}
         chat = _chat(fields, roles, settings, need_output)
         before = [m for m in chat["messages"] if m.role != "system"]
         before = before[:-1] if chat["output"] is not None else before
@@ -132,62 +127,6 @@ def _text_column(columns: Columns, settings: DataSettings, where: str) -> str:
     )
 
 
-def text_of(fields: Mapping[str, Any], column: str, *, empty: str | None = None) -> str:
-    """A cell as text. Numbers and booleans are written as JSON writes them.
-
-    Args:
-        empty: the reason given where there is nothing but white space.
-
-    Raises:
-        BadRow: missing, empty, of a wrong kind, or with characters that no tokenizer takes.
-    """
-    value = fields.get(column)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        raise BadRow(empty or "missing field", column)
-    text = _as_text(value, column)
-    if not text.strip():
-        raise BadRow(empty or "empty field", column)
-    return text
-
-
-def _as_text(value: Any, column: str) -> str:
-    if isinstance(value, str):
-        if "\0" in value:
-            raise BadRow("NUL byte", column)
-        if not value.isascii():
-            try:
-                value.encode("utf-8")
-            except UnicodeEncodeError:
-                raise BadRow("lone surrogate", column) from None
-        return str(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and math.isinf(value):
-        raise BadRow("not a finite number", column)
-    if isinstance(value, (int, float, decimal.Decimal)):
-        return str(value)
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
-    raise BadRow("wrong type", f"{column} is a {type(value).__name__}, not text")
-
-
-def _optional(fields: Mapping[str, Any], column: str | None) -> str:
-    value = fields.get(column) if column else None
-    if value is None or value == "" or value != value:
-        return ""
-    return _as_text(value, column or "").strip()
-
-
-def _input(fields: Mapping[str, Any], roles: Mapping[str, str]) -> str:
-    if "instruction" in roles:
-        instruction = text_of(fields, roles["instruction"], empty="empty input")
-        extra = _optional(fields, roles.get("input"))
-        return f"{instruction}\n\n{extra}" if extra else instruction
-    text = text_of(fields, roles["input"], empty="empty input")
-    context = _optional(fields, roles.get("context"))
-    return f"question: {text} context: {context}" if context else text
-
-
 def _output(fields: Mapping[str, Any], roles: Mapping[str, str], need: bool) -> str | None:
     column = roles.get("output") or roles["labels"]
     value = fields.get(column)
@@ -197,7 +136,7 @@ def _output(fields: Mapping[str, Any], roles: Mapping[str, str], need: bool) -> 
     elif isinstance(value, list) and value and isinstance(value[0], str):
         value = value[0]
     elif isinstance(value, list) and value and isinstance(value[-1], Mapping):
-        value = _turn(value[-1])[1]
+        value = turn_of(value[-1])[1]
     if not need and (value is None or value == "" or value != value):
         return None
     return text_of({column: value}, column, empty="empty output")
@@ -222,7 +161,7 @@ def references_of(
             value = value.get("text")
         for one in value if isinstance(value, (list, tuple)) else [value]:
             try:
-                found.append(_optional({column: one}, column))
+                found.append(optional({column: one}, column))
             except BadRow:
                 continue
     different: dict[str, str] = {}
@@ -280,12 +219,12 @@ def _chat(
     fields: Mapping[str, Any], roles: Mapping[str, str], settings: DataSettings, need: bool
 ) -> dict[str, Any]:
     if "messages" in roles:
-        turns = _turns(fields.get(roles["messages"]), roles["messages"])
+        turns = turns_of(fields.get(roles["messages"]), roles["messages"])
         if "output" in roles:
             answer = _output(fields, roles, need)
             turns += [("assistant", answer)] if answer is not None else []
     else:
-        turns = [("user", _input(fields, roles))]
+        turns = [("user", input_of(fields, roles))]
         answer = _output(fields, roles, need)
         turns += [("assistant", answer)] if answer is not None else []
     if need:
@@ -293,13 +232,7 @@ def _chat(
             turns.pop()
         if not turns:
             raise BadRow("no assistant turn")
-    before = ""
-    for role, content in turns:
-        if before not in _BEFORE[role]:
-            raise BadRow("roles out of order", f"{role} after {before or 'nothing'}")
-        if not content.strip():
-            raise BadRow("empty output" if role == "assistant" else "empty input", role)
-        before = role
+    check_order(turns)
     if settings.system and turns[0][0] != "system":
         turns = [("system", settings.system), *turns]
     messages = tuple(Message(role, content) for role, content in turns)
@@ -313,30 +246,6 @@ def _chat(
         "messages": messages,
         "references": references_of(fields, roles, messages[-1].content) if answered else (),
     }
-
-
-def _turns(value: Any, column: str) -> list[tuple[str, str]]:
-    if value is None or value == []:
-        raise BadRow("empty input", column)
-    if not isinstance(value, (list, tuple)):
-        raise BadRow("wrong type", f"{column} is a {type(value).__name__}, not a list of turns")
-    return [_turn(turn) for turn in value]
-
-
-def _turn(turn: Any) -> tuple[str, str]:
-    if not isinstance(turn, Mapping):
-        raise BadRow("wrong type", "a turn is not an object")
-    name = turn.get("role", turn.get("from"))
-    role = ROLES.get(str(name).strip().lower())
-    if role is None:
-        raise BadRow("unknown role", str(name)[:40])
-    content = turn.get("content", turn.get("value"))
-    if isinstance(content, (list, tuple)):
-        texts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        if len(texts) != len(content) or not all(isinstance(text, str) for text in texts):
-            raise BadRow("wrong type", "a turn holds something other than text")
-        content = "\n".join(map(str, texts))
-    return role, "" if content is None else _as_text(content, "content")
 
 
 def time_key(value: str) -> float:

@@ -71,6 +71,7 @@ class XRay:
         where: the row's file and line.
         text: the exact text of the prompt, template and prefix included.
         answer: the text to learn.
+        rejected: the text to be made less likely (preference); else empty.
         ids, tokens: token ids and their strings: of the input, then (encoder-decoder) the answer.
         learnt: for each token whether it carries loss.
         labels: the labels to learn (classification).
@@ -84,6 +85,7 @@ class XRay:
     where: str
     text: str
     answer: str
+    rejected: str
     ids: list[int]
     tokens: list[str]
     learnt: list[bool]
@@ -265,6 +267,7 @@ def _xray(example: Example, task: Task, encoded: Encoded) -> XRay:
         where=str(example.source),
         text=task.prompt(example),
         answer=example.output or "",
+        rejected=example.rejected or "",
         ids=ids[:_XRAY_TOKENS],
         tokens=[str(token) for token in tokens],
         learnt=learnt[:_XRAY_TOKENS],

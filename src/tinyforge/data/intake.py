@@ -102,7 +102,7 @@ class Intake:
     def _keep(self, example: Example, part: int) -> None:
         self.digest.update(self._writer.append(example))
         text = compared_text(example)
-        learnt = normal_form(example.output or "")
+        learnt = normal_form(f"{example.output or ''} {example.rejected or ''}")
         self.characters += len(text)
         self._text_hashes.append(short_hash(text))
         self._row_hashes.append(short_hash(f"{text}\n\n{learnt}"))

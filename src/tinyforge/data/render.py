@@ -164,6 +164,8 @@ def _xrays(samples: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"  to learn: {', '.join(sample['labels']) or 'no label'}"
         else:
             yield f"  answer: {_shown(sample['answer'])}"
+        if sample["rejected"]:
+            yield f"  rejected: {_shown(sample['rejected'])}"
         yield from _tokens(sample)
         if sample["length"] > len(sample["ids"]):
             yield f"  {sample['length']:,} tokens in all"

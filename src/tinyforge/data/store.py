@@ -126,6 +126,7 @@ class ExampleStore(Sequence[Example]):
             time=time,
             source=Source(self.files[file], line),
             references=tuple(more[0]) if more else (),
+            rejected=more[1] if len(more) > 1 else None,
         )
 
 
@@ -145,8 +146,10 @@ class StoreWriter:
             example.input, example.output, example.labels, messages,
             example.group, example.time, file, source.line,
         ]  # fmt: skip
-        if example.references:
+        if example.references or example.rejected is not None:
             parts.append(example.references)
+        if example.rejected is not None:
+            parts.append(example.rejected)
         data = orjson.dumps(parts)
         self._writer.append(data)
         return data

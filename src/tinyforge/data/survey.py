@@ -32,6 +32,7 @@ class Survey:
         most_output_words: words of the longest output.
         labels_like: whether the outputs are few and short enough to be labels.
         raw_text: whether there is one text column only.
+        marked: the column that marks single chats as good or bad (as for KTO); None: there is none.
     """
 
     columns: Columns
@@ -43,6 +44,7 @@ class Survey:
     most_output_words: int
     labels_like: bool
     raw_text: bool
+    marked: str | None = None
 
 
 def survey(source: Any, settings: DataSettings) -> Survey:
@@ -132,4 +134,15 @@ def _measure(
         most_output_words=learnt.most_words,
         labels_like=distinct > 0 and (learnt.like_labels or named_label),
         raw_text="text" in roles,
+        marked=_marked(rows, columns),
     )
+
+
+def _marked(rows: list[dict[str, Any]], columns: Columns) -> str | None:
+    if "messages" not in columns.roles or "output" in columns.roles:
+        return None
+    for name in columns.unused:
+        found = [row[name] for row in rows if row.get(name) is not None]
+        if plain(name) in ("label", "kto_tag") and all(isinstance(mark, bool) for mark in found):
+            return name if found else None
+    return None

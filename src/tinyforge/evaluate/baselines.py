@@ -121,14 +121,15 @@ def baselines(
         untuned: the model as it was before training.
 
     Returns:
-        name -> predictor, names as in ``TITLES``. Without training rows only ``copy_input`` and
+        name -> predictor, names as in ``TITLES``; for preferences ``untuned_model`` alone, since
+        nothing simple tells how likely an answer is. Without training rows only ``copy_input`` and
         ``untuned_model`` are left.
     """
     found: dict[str, Predictor] = {}
     if task == "language-model":
         if len(train):
             found["byte_ngram"] = ByteNgram(train[i].output or "" for i in range(len(train)))
-    else:
+    elif task != "preference":
         if len(train):
             found |= _from_rows(task, train, multi_label, seed)
         if task != "classify":

@@ -18,6 +18,7 @@ from tinyforge.evaluate.evaluation import Evaluation, Sample
 from tinyforge.evaluate.fitting import check_fit
 from tinyforge.evaluate.joined import JoinedReferences
 from tinyforge.evaluate.keeping import KeptPredictions, Places, Worst
+from tinyforge.evaluate.preferences import PairScorer, preferred
 from tinyforge.evaluate.scoring import (
     AnswerScorer,
     LabelScorer,
@@ -32,9 +33,13 @@ from tinyforge.metrics import Primary
 from tinyforge.metrics.spill import Column
 from tinyforge.metrics.tally import RowMetric, Tally, bootstrap
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Likelihood
+from tinyforge.records.predictions import Likelihood, Prediction
+from tinyforge.tasks.preference import rejected_answer
 
 GENERATING = ("text2text", "instruct")
+BY_LIKELIHOOD = ("language-model", "preference")
+"""Tasks that are judged without an answer being written."""
+
 GENERATED_ROWS = 1_000
 """Answers generated for a judgement, at most, where the user sets no number."""
 
@@ -154,6 +159,8 @@ def _scorer(
 ) -> Scorer:
     if task == "classify":
         return LabelScorer(known, multi_label=multi_label, rows=rows)
+    if task == "preference":
+        return PairScorer()
     return TextScorer() if task == "language-model" else AnswerScorer(task, settings)
 
 
@@ -165,10 +172,10 @@ def _measure(
     if task == "classify":
         return None
     if measure is None:
-        if task == "language-model":
+        if task in BY_LIKELIHOOD:
             raise ModelError(
                 "this model cannot tell how likely a text is", value=name,
-                fix="Judge raw text with a decoder model",
+                fix="Judge raw text and preferences with a decoder model",
             )  # fmt: skip
         return None
     chosen = {"window": settings.window, "stride": settings.stride}
@@ -231,10 +238,17 @@ def _answer(
     """Ask for some answers, score them and keep what is needed of them."""
     examples, gold = [example for example, _ in chunk], [texts for _, texts in chunk]
     started = time.monotonic()
-    predictions = [] if task == "language-model" else predictor.predict_examples(examples)
+    predictions: Sequence[Prediction] = ()
+    if task not in BY_LIKELIHOOD:
+        predictions = predictor.predict_examples(examples)
     likelihoods = measure(examples) if measure is not None else []
+    rejected: Sequence[Likelihood] = ()
+    if task == "preference" and measure is not None:
+        rejected = measure([rejected_answer(example) for example in examples])
+        model = str(getattr(predictor, "hash", ""))
+        predictions = preferred(examples, likelihoods, rejected, model)
     kept.seconds += time.monotonic() - started
-    quality = scorer.add(Part(examples, gold, predictions, likelihoods))
+    quality = scorer.add(Part(examples, gold, predictions, likelihoods, rejected))
     kept.worst.offer(kept.places.count - len(chunk), examples, quality, predictions)
     kept.predictions.extend(predictions)
     kept.quality.extend(quality)

@@ -61,12 +61,14 @@ class Part:
     Attributes:
         gold: the expected label, labels (sorted), or texts (the first is the one of training).
         predictions: empty for raw text. likelihoods: empty where they are not known.
+        rejected: likelihoods of the rejected answers (preference pairs).
     """
 
     examples: Sequence[Example]
     gold: Sequence[tuple[str, ...]]
     predictions: Sequence[Prediction]
     likelihoods: Sequence[Likelihood]
+    rejected: Sequence[Likelihood] = ()
 
 
 @dataclass

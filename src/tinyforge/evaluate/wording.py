@@ -8,6 +8,7 @@ _RIGHT = {
     "accuracy": "right",
     "exact_match": "answered exactly right",
     "subset_accuracy": "given exactly the right labels",
+    "preference_accuracy": "with the chosen answer likelier than the rejected one",
 }
 
 

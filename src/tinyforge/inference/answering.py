@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -14,15 +15,21 @@ from numpy.typing import NDArray
 
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, ModelError, SettingError
+from tinyforge.inference.batching import by_length, reading_budget
+from tinyforge.inference.embedding import embedding_rows, unit_length
 from tinyforge.inference.inputs import is_single, to_example
 from tinyforge.inference.limits import UNBOUNDED_LENGTH
 from tinyforge.inference.options import read_options
+from tinyforge.inference.writing import Answer
 from tinyforge.records.encoded import Encoded
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Likelihood, Prediction
+from tinyforge.records.predictions import Likelihood, Piece, Prediction
 from tinyforge.tasks.decoder import unanswered
 
 log = logging.getLogger("tinyforge")
+
+Pieces = Generator[Piece, None, None]
+"""Pieces of one answer; closing it ends the writing."""
 
 
 class Writes(Protocol):
@@ -32,12 +39,16 @@ class Writes(Protocol):
         """Prompts cut to what the model can read, with room left for the answer."""
         ...
 
-    def answers(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> Sequence[Any]:
-        """For each fitted prompt, in order: ``text``, ``confidence`` and ``finish_reason``."""
+    def answers(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> Sequence[Answer]:
+        """An answer to each fitted prompt, in order."""
         ...
 
-    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Iterator[str]:
+    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Pieces:
         """Pieces of one answer while it is written."""
+        ...
+
+    def guide(self, settings: GenerateSettings) -> Any:
+        """Raises SettingError where the settings' JSON schema cannot be followed."""
         ...
 
 
@@ -134,6 +145,54 @@ class AnsweringModel(ABC):
         """
 
     @property
+    @abstractmethod
+    def width(self) -> int:
+        """How many numbers a hidden state has."""
+
+    @property
+    @abstractmethod
+    def can_embed(self) -> bool:
+        """Whether ``embed`` works."""
+
+    @abstractmethod
+    def _means(self, rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """The mean of the last hidden states over each row's tokens, shape (rows, width)."""
+
+    def embed(self, texts: Sequence[str], *, batch_rows: int | None = None) -> NDArray[np.float32]:
+        """A vector for each text, such that like texts have like vectors.
+
+        It is the mean of the model's last hidden states over the text's tokens, of length 1
+        (Reimers and Gurevych 2019, "Sentence-BERT", arXiv:1908.10084): of an encoder, of the
+        encoder in an encoder-decoder, or of a decoder. How well it serves depends on the model:
+        one that was trained for it serves best. Text beyond what the model reads is cut.
+
+        Args:
+            batch_rows: texts run together, at most; default: as many as do well.
+
+        Returns:
+            float32, shape (texts, width).
+
+        Raises:
+            ModelError: the model cannot (see ``can_embed``), or its numbers are not finite.
+            DataError: one of them is no text.
+        """
+        if not self.can_embed:
+            raise ModelError(
+                "this model gives no vectors", value=self.name,
+                fix="Export it again, or use the model that it was made from",
+            )  # fmt: skip
+        limit = self.max_positions or UNBOUNDED_LENGTH
+        rows = embedding_rows(self.tokenizer, texts, limit)
+        batches = by_length(
+            [len(row) for row in rows], rows=batch_rows or max(1, len(rows)),
+            tokens=reading_budget(self.device),
+        )  # fmt: skip
+        found = np.zeros((len(rows), self.width), dtype=np.float32)
+        for batch in batches:
+            found[batch] = self._means([rows[i] for i in batch])
+        return unit_length(found, self.name)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """All labels of a classifier; empty otherwise."""
         return tuple(getattr(self.task, "labels", ()))
@@ -164,9 +223,9 @@ class AnsweringModel(ABC):
             given: a text; a row such as ``{"input": "…"}``; a chat (a list of
                 ``{"role", "content"}``, or ``{"messages": […]}``); or a list of these.
             **options: the fields of ``GenerateSettings``: max_new_tokens, temperature, top_k,
-                top_p, num_beams, stop, seed, batch_size. Greedy by default. With a seed, a sampled
-                answer depends on the seed, the options and the input alone, not on the inputs
-                beside it.
+                top_p, num_beams, stop, seed, batch_size, logprobs, json_schema. Greedy by default.
+                With a seed, a sampled answer depends on the seed, the options and the input alone,
+                not on the inputs beside it.
 
         Raises:
             SettingError: an unknown option, a wrong value, or one that has no effect.
@@ -189,6 +248,27 @@ class AnsweringModel(ABC):
             SettingError: as ``predict``; also for beams, which have no order to stream in, and
                 for a classifier, which writes nothing.
         """
+        return texts_of(self.stream_pieces(given, **options))
+
+    def stream_pieces(self, given: Any, **options: Any) -> Pieces:
+        """As ``stream``, with the tokens' scores where ``logprobs`` asks for them.
+
+        The last piece says why the answer ended and how many tokens were read and written.
+
+        Raises:
+            SettingError: as ``stream``.
+        """
+        prompt, settings, writer = self._one_to_write(given, options)
+        return writer.stream(prompt, settings)
+
+    def _one_to_write(
+        self, given: Any, options: dict[str, Any]
+    ) -> tuple[Encoded, GenerateSettings, Writes]:
+        """One input, fitted, with its settings, and what writes.
+
+        Raises:
+            SettingError: as ``stream``.
+        """
         settings = read_options(options, self.settings, self.task.name)
         if self._writer is None:
             raise SettingError(
@@ -202,10 +282,11 @@ class AnsweringModel(ABC):
             )  # fmt: skip
         if not is_single(given):
             raise DataError("one input is streamed at a time", value=given, fix="Use predict")
+        self._writer.guide(settings)
         encoded = self._encode([self._example(given, 1)])
         fitted = self._writer.fit(encoded, settings)
         self._note_cuts(fitted)
-        return self._writer.stream(fitted[0], settings)
+        return fitted[0], settings, self._writer
 
     def predict_examples(self, examples: Sequence[Example], **options: Any) -> list[Prediction]:
         """One prediction for each example, in order; answers in the examples are not looked at."""
@@ -247,9 +328,13 @@ class AnsweringModel(ABC):
             fitted = self._writer.fit(encoded, settings)
             self._note_cuts(fitted, once=once)
             found = [
-                Prediction(a.text, confidence=a.confidence, finish_reason=a.finish_reason)
-                for a in self._writer.answers(fitted, settings)
-            ]
+                Prediction(
+                    a.text, confidence=a.confidence, finish_reason=a.finish_reason,
+                    prompt_tokens=len(prompt.input_ids), tokens=a.tokens,
+                    token_scores=a.token_scores,
+                )
+                for prompt, a in zip(fitted, self._writer.answers(fitted, settings), strict=True)
+            ]  # fmt: skip
         return [
             replace(prediction, input=example.input, model=self.hash)
             for prediction, example in zip(found, examples, strict=True)
@@ -261,7 +346,17 @@ class AnsweringModel(ABC):
 
     def _fitted(self, encoded: Sequence[Encoded]) -> list[Encoded]:
         limit = self.max_positions or UNBOUNDED_LENGTH
-        return [self.task.cut(item, limit, limit) for item in encoded]
+        cut = [self.task.cut(item, limit, limit) for item in encoded]
+        return [item if len(item.input_ids) else self._blank(item) for item in cut]
+
+    def _blank(self, item: Encoded) -> Encoded:
+        """A text of no token at all, as a model has to read something: a special token."""
+        known = (
+            getattr(self.tokenizer, f"{name}_token_id", None)
+            for name in ("bos", "eos", "unk", "pad")
+        )
+        first = next((token for token in known if token is not None), 0)
+        return replace(item, input_ids=np.array([first], dtype=np.int32))
 
     def _classify(
         self, encoded: Sequence[Encoded], settings: GenerateSettings, once: bool
@@ -276,8 +371,10 @@ class AnsweringModel(ABC):
                 value=self.name,
                 fix="Copy, download or train it again",
             )
-        found: list[Prediction] = self.task.decide(logits)
-        return found
+        return [
+            replace(prediction, prompt_tokens=len(item.input_ids))
+            for prediction, item in zip(self.task.decide(logits), items, strict=True)
+        ]
 
     def _note_cuts(self, items: Sequence[Encoded], *, once: bool = False) -> None:
         cut = [item.cut_input for item in items if item.cut_input]
@@ -288,3 +385,11 @@ class AnsweringModel(ABC):
             "%d of %d inputs too long for the model: %d of their tokens were left out%s",
             len(cut), len(items), sum(cut), "; this is said once" if once else "",
         )  # fmt: skip
+
+
+def texts_of(pieces: Pieces) -> Iterator[str]:
+    """The texts of pieces that have one; closing it closes them."""
+    with closing(pieces):
+        for piece in pieces:
+            if piece.text:
+                yield piece.text

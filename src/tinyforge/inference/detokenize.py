@@ -71,6 +71,8 @@ class AnswerText:
 
     Attributes:
         stopped: whether a stop string has appeared.
+        certain: characters from the beginning, white space included, that it can no longer take
+            back.
     """
 
     def __init__(
@@ -82,18 +84,26 @@ class AnswerText:
         self._text = ""
         self._given = 0
         self.stopped = False
+        self.certain = 0
+
+    @property
+    def length(self) -> int:
+        """Characters so far, white space included and a stop string not."""
+        return len(self._text)
 
     def push(self, ids: Sequence[int]) -> str:
         """The text that is certain after these further ids, without what was given before."""
         if self.stopped:
             return ""
         self._add(self._detokenizer.push(ids))
-        return self._give(self._text if self.stopped else self._text[: self._certain()])
+        self.certain = len(self._text) if self.stopped else self._certain()
+        return self._give(self._text[: self.certain])
 
     def finish(self) -> str:
         """The rest of the text."""
         if not self.stopped:
             self._add(self._detokenizer.finish())
+        self.certain = len(self._text)
         return self._give(self._text)
 
     def _add(self, piece: str) -> None:

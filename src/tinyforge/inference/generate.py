@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,14 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.inference.batching import WRITTEN, by_length
 from tinyforge.inference.choice import Choice, sources_of_noise
+from tinyforge.inference.json_answers import Guide
 from tinyforge.inference.modes import answering, on_device, plain_model
+from tinyforge.inference.sampling import mean_probability
+from tinyforge.inference.stop_strings import StopStrings
 from tinyforge.inference.streaming import TokenQueue, tokens_from
-from tinyforge.inference.writing import Answer, StopStrings, Writing, mean_probability
+from tinyforge.inference.writing import Answer, Writing
 from tinyforge.records.encoded import IGNORED, Encoded
+from tinyforge.records.predictions import Piece
 from tinyforge.tasks.tokens import pad, pad_id
 
 NEUTRAL: dict[str, Any] = {
@@ -64,68 +69,104 @@ class Writer(Writing):
                     answers[row] = answer
         return [answer for answer in answers if answer is not None]
 
-    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Iterator[str]:
+    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Generator[Piece, None, None]:
         """Pieces of one answer while it is written in a thread of its own.
 
         Closing the iterator ends the thread after at most one more token. What goes wrong in the
         thread is raised here.
         """
-        room = self.room(prompt, settings)
+        room, choice = self.room(prompt, settings), self._choice([prompt], settings)
+        if choice is None:
+            raise ValueError("beams are not streamed")
+        transcript = self.transcript(prompt, settings)
 
         def write(queue: TokenQueue, closed: threading.Event) -> None:
-            self._run([prompt], room, settings, streamer=queue, closed=closed)
+            self._run([prompt], room, settings, choice, streamer=queue, closed=closed)
 
         with closing(tokens_from(write)) as tokens:
-            yield from self.pieces(prompt, settings, tokens)
+            for step, token in enumerate(tokens):
+                piece = transcript.push(token, choice.chances(step))
+                if piece is not None:
+                    yield piece
+                if transcript.over:
+                    break
+        logs = [float(step[0]) for step in choice.steps]
+        yield transcript.finish(choice.guides[0] if choice.guides else None, logs)
 
     def _write(
         self, prompts: Sequence[Encoded], room: int, settings: GenerateSettings
     ) -> list[Answer]:
-        written, choice = self._run(prompts, room, settings)
-        kept, texts, reasons = [], [], []
-        for prompt, ids in zip(prompts, written.tolist(), strict=True):
-            text, count, reason = self.read(prompt, ids, settings)
-            texts.append(text)
-            kept.append(ids[:count])
-            reasons.append(reason)
+        choice = self._choice(prompts, settings)
+        written = self._run(prompts, room, settings, choice).tolist()
+        answers = [
+            self._answer(prompt, row, ids, settings, choice)
+            for row, (prompt, ids) in enumerate(zip(prompts, written, strict=True))
+        ]
         if choice is not None:
             steps = torch.stack(choice.steps, dim=1).double()
-            sums = [float(steps[row, : len(ids)].sum()) for row, ids in enumerate(kept)]
+            sums = [float(steps[row, : each.count].sum()) for row, each in enumerate(answers)]
         else:
+            kept = [ids[: each.count] for ids, each in zip(written, answers, strict=True)]
             sums = [-nll for nll in self._rescore(prompts, kept)]
         return [
-            Answer(text, mean_probability(total, len(ids)), reason)
-            for text, ids, total, reason in zip(texts, kept, sums, reasons, strict=True)
+            replace(answer, confidence=mean_probability(total, answer.count))
+            for answer, total in zip(answers, sums, strict=True)
         ]
+
+    def _answer(
+        self,
+        prompt: Encoded,
+        row: int,
+        ids: list[int],
+        settings: GenerateSettings,
+        choice: Choice | None,
+    ) -> Answer:
+        """One row's answer, without its confidence."""
+        if choice is None or (settings.logprobs is None and not choice.guides):
+            return self.read(prompt, ids, settings)
+        guide = choice.guides[row] if choice.guides else None
+        if guide is not None:  # a row whose JSON is closed is filled up until the others end too
+            ids = ids[: guide.taken]
+        told = [choice.chances(step, row) for step in range(len(ids))]
+        chances = [each for each in told if each is not None]
+        return self.read(prompt, ids, settings, chances=chances, guide=guide)
+
+    def _choice(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> Choice | None:
+        """How these rows' tokens are chosen; None: by beam search.
+
+        Raises:
+            SettingError: there is a JSON schema, and it cannot be followed.
+        """
+        if settings.num_beams > 1:
+            return None
+        sources = sources_of_noise([prompt.input_ids.tolist() for prompt in prompts], settings)
+        guides = [guide for _ in prompts if (guide := self.guide(settings)) is not None]
+        return Choice(settings, sources, guides)
 
     def _run(
         self,
         prompts: Sequence[Encoded],
         room: int,
         settings: GenerateSettings,
+        choice: Choice | None,
         *,
         streamer: TokenQueue | None = None,
         closed: threading.Event | None = None,
-    ) -> tuple[Tensor, Choice | None]:
+    ) -> Tensor:
         """New ids, shape (rows, up to ``room``), padded on the right."""
         rows = [prompt.input_ids for prompt in prompts]
         ids, mask = pad(rows, self._pad, left=self.decoder)
         batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-        device = self._plain.device
-        choice = None
-        if settings.num_beams == 1:
-            choice = Choice(settings, sources_of_noise([r.tolist() for r in rows], settings))
+        halt = _Halt(self.tokenizer, settings.stop, closed, choice.guides if choice else ())
         with answering(self._plain):
-            written = self._plain.generate(
-                **on_device(batch, device),
+            written: Tensor = self._plain.generate(
+                **on_device(batch, self._plain.device),
                 generation_config=self._rules(room, settings),
                 logits_processor=[choice] if choice else None,
-                stopping_criteria=StoppingCriteriaList(
-                    [_Halt(self.tokenizer, settings.stop, closed)]
-                ),
+                stopping_criteria=StoppingCriteriaList([halt]),
                 streamer=streamer,
             )
-        return written[:, ids.shape[1] if self.decoder else 1 :].cpu(), choice
+        return written[:, ids.shape[1] if self.decoder else 1 :].cpu()
 
     def _rules(self, room: int, settings: GenerateSettings) -> GenerationConfig:
         ends = list(self.ends)
@@ -166,15 +207,21 @@ class Writer(Writing):
 
 
 class _Halt(StoppingCriteria):  # type: ignore[misc]
-    """Ends a row whose last tokens hold a stop string, and all rows once nobody listens.
+    """Ends a row whose last tokens hold a stop string or close its JSON, and all rows once nobody
+    listens.
 
     It keeps nothing between steps, because beam search reorders its rows.
     """
 
     def __init__(
-        self, tokenizer: Any, stops: Sequence[str], closed: threading.Event | None
+        self,
+        tokenizer: Any,
+        stops: Sequence[str],
+        closed: threading.Event | None,
+        guides: Sequence[Guide],
     ) -> None:
         self._stops, self._closed = StopStrings(tokenizer, stops), closed
+        self._guides = guides
         self._start: int | None = None
 
     def __call__(self, input_ids: Tensor, scores: Any, **unused: Any) -> Tensor:
@@ -186,4 +233,7 @@ class _Halt(StoppingCriteria):  # type: ignore[misc]
         if self._stops:
             for row, ids in enumerate(input_ids[:, self._start :].tolist()):
                 done[row] = self._stops.end(ids)
+        for row, guide in enumerate(self._guides):
+            guide.over = guide.over or bool(done[row])  # what follows is not of the answer
+            done[row] = guide.over
         return done

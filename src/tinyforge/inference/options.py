@@ -57,3 +57,15 @@ def _check_together(settings: GenerateSettings) -> None:
             where="generate.num_beams", value=settings.num_beams,
             fix="Leave out num_beams, or temperature",
         )  # fmt: skip
+    if settings.num_beams > 1 and settings.json_schema is not None:
+        raise SettingError(
+            "beam search does not keep to a schema",
+            where="generate.num_beams", value=settings.num_beams,
+            fix="Leave out num_beams, or json_schema",
+        )  # fmt: skip
+    if settings.num_beams > 1 and settings.logprobs is not None:
+        raise SettingError(
+            "the tokens of a beam have no alternatives to tell of",
+            where="generate.num_beams", value=settings.num_beams,
+            fix="Leave out num_beams, or logprobs",
+        )  # fmt: skip

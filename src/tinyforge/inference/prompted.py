@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, ModelError, SettingError
-from tinyforge.inference.answering import AnsweringModel
-from tinyforge.inference.candidates import AnswerReader
+from tinyforge.inference.answering import AnsweringModel, Pieces, texts_of
+from tinyforge.inference.asked_task import AskedTask
+from tinyforge.inference.candidates import AnswerReader, Candidates
 from tinyforge.inference.inputs import is_single, to_example
 from tinyforge.inference.limits import MAX_NEW_TOKENS, UNBOUNDED_LENGTH
 from tinyforge.inference.options import read_options
 from tinyforge.inference.prompt_folder import save_prompted
+from tinyforge.inference.stripping import Tell, stripped, stripped_tell
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
 from tinyforge.text.features import SimilarExamples, question
@@ -31,20 +33,6 @@ SHOTS = 4
 
 Floats = NDArray[np.float64]
 Shots = tuple[Shot, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AskedTask:
-    """What a prompted model does, for those who ask it: ``classify``, ``text2text``, ``instruct``.
-
-    Attributes:
-        family: of the model that is asked.
-    """
-
-    name: str
-    family: str
-    labels: tuple[str, ...] = ()
-    multi_label: bool = False
 
 
 class PromptedModel:
@@ -218,6 +206,38 @@ class PromptedModel:
         Raises:
             SettingError: as ``AnsweringModel.stream``; also where the prompt chooses a label.
         """
+        return texts_of(self.stream_pieces(given, **options))
+
+    def stream_pieces(self, given: Any, **options: Any) -> Pieces:
+        """As ``stream``, and as ``AnsweringModel.stream_pieces``."""
+        context, settings = self._one_to_write(given, options)
+        return stripped(self.base.stream_pieces(context, **settings))
+
+    @property
+    def begin(self) -> Callable[..., Callable[[], None]] | None:
+        """As ``OnnxModel.begin``; None where the prompt chooses, or the model has none."""
+        begin = None if self.prompt.chooses else getattr(self.base, "begin", None)
+        if begin is None:
+            return None
+
+        def with_prompt(given: Any, *, tell: Tell, **options: Any) -> Callable[[], None]:
+            context, settings = self._one_to_write(given, options)
+            cancel: Callable[[], None] = begin(context, tell=stripped_tell(tell), **settings)
+            return cancel
+
+        return with_prompt
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether ``embed`` works."""
+        return self.base.can_embed
+
+    def embed(self, texts: Sequence[str], *, batch_rows: int | None = None) -> NDArray[np.float32]:
+        """Vectors of the texts themselves, without the prompt; see ``AnsweringModel.embed``."""
+        return self.base.embed(texts, batch_rows=batch_rows)
+
+    def _one_to_write(self, given: Any, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What the model reads for one input, and the options that it is asked with."""
         if self.prompt.chooses:
             raise SettingError(
                 "this prompt chooses a label and writes no text that could be streamed",
@@ -227,8 +247,7 @@ class PromptedModel:
             raise DataError("one input is streamed at a time", value=given, fix="Use predict")
         settings = read_options(options, self.settings, self.task.name)
         context = self.contexts([question(to_example(given))], settings)[0]
-        options = settings.model_dump(exclude_unset=True)
-        return _stripped(self.base.stream(context, **options))
+        return context, settings.model_dump(exclude_unset=True)
 
     def contexts(self, texts: Sequence[str], settings: GenerateSettings | None = None) -> list[str]:
         """The whole text that the model reads for each input, examples and all."""
@@ -243,16 +262,22 @@ class PromptedModel:
 
     def _choose(self, texts: Sequence[str]) -> list[Prediction]:
         shots = self._shots_for(texts)
-        scores = self._scores(texts, shots)
+        rows = self._candidates(texts, shots)
+        scores = self._scores(rows)
         if self.prompt.calibrate:
             scores -= self._without_content(shots)
-        shares = _softmax(scores)
-        return [_chosen(self.labels, row.tolist()) for row in shares]
+        return [
+            _chosen(self.labels, shares.tolist(), len(row.prompt))
+            for shares, row in zip(_softmax(scores), rows, strict=True)
+        ]
 
-    def _scores(self, texts: Sequence[str], shots: Sequence[Shots]) -> Floats:
+    def _candidates(self, texts: Sequence[str], shots: Sequence[Shots]) -> list[Candidates]:
+        """What the model reads for each text, and the labels' words behind it."""
+        return self._reader.candidates(self._contexts(texts, shots, self._room(None)))
+
+    def _scores(self, rows: Sequence[Candidates]) -> Floats:
         """Log-likelihood of each label, shape (texts, labels), divided by bytes where asked."""
-        contexts = self._contexts(texts, shots, self._room(None))
-        scores = np.stack(self._scorer.log_likelihoods(self._reader.candidates(contexts)))
+        scores = np.stack(self._scorer.log_likelihoods(rows))
         if self.prompt.likelihood == "per byte":
             sizes = [len(word.encode("utf-8", "replace")) for word in self.prompt.labels.values()]
             scores = scores / np.array(sizes)
@@ -264,7 +289,7 @@ class PromptedModel:
         known: dict[Shots, Floats] = {}
         for some in shots:
             if some not in known:
-                shares = _softmax(self._scores(blanks, [some] * len(blanks)))
+                shares = _softmax(self._scores(self._candidates(blanks, [some] * len(blanks))))
                 known[some] = np.log(np.maximum(shares.mean(axis=0), 1e-30))
         return np.stack([known[some] for some in shots])
 
@@ -356,20 +381,10 @@ def _softmax(scores: Floats) -> Floats:
     return total
 
 
-def _chosen(labels: Sequence[str], shares: Sequence[float]) -> Prediction:
+def _chosen(labels: Sequence[str], shares: Sequence[float], prompt_tokens: int) -> Prediction:
     best = max(range(len(labels)), key=lambda i: shares[i])
     scores = dict(zip(labels, shares, strict=True))
-    return Prediction(labels[best], shares[best], scores=scores, labels=(labels[best],))
-
-
-def _stripped(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces without the white space around them all."""
-    held, begun = "", False
-    for piece in pieces:
-        text = held + piece
-        text = text if begun else text.lstrip()
-        kept = text.rstrip()
-        held = text[len(kept) :]
-        if kept:
-            begun = True
-            yield kept
+    return Prediction(
+        labels[best], shares[best], scores=scores, labels=(labels[best],),
+        prompt_tokens=prompt_tokens,
+    )  # fmt: skip

@@ -12,8 +12,10 @@ tokens can be drawn, k numbers are made and not one for each token of the vocabu
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -160,7 +162,47 @@ def log_probability(logits: Floats, token: int, room: Floats) -> float:
         logits: shape (vocabulary,).
         room: of the same shape, written over.
     """
+    top, rest = _total(logits, room)
+    return float(logits[token]) - top - rest
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How likely the token at one place was.
+
+    Attributes:
+        log_probability: natural logarithm, under the model itself.
+        top: the likeliest tokens, by id, and theirs; the likeliest first.
+    """
+
+    log_probability: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+def chances(logits: Floats, token: int, count: int, room: Floats) -> Chances:
+    """``log_probability`` of a token, and of the likeliest ``count``.
+
+    Tokens that cannot be, at minus infinity, are not among these.
+    """
+    top, rest = _total(logits, room)
+    found: list[tuple[int, float]] = []
+    if count:
+        places = likeliest(logits, min(count, len(logits)))
+        ranked = places[np.argsort(-logits[places], kind="stable")[:count]]
+        found = [(int(i), float(logits[i]) - top - rest) for i in ranked if logits[i] > -np.inf]
+    return Chances(float(logits[token]) - top - rest, tuple(found))
+
+
+def mean_probability(total: float, count: int) -> float | None:
+    """The geometric mean of probabilities from the sum of their logarithms."""
+    if not count:
+        return None
+    return math.exp(min(0.0, total / count)) if math.isfinite(total) else None
+
+
+def _total(logits: Floats, room: Floats) -> tuple[float, float]:
+    """The largest logit, and the logarithm of the sum of all exponentials relative to it."""
     top = logits.max()
     np.subtract(logits, top, out=room)
     np.exp(room, out=room)
-    return float(logits[token]) - float(top) - float(np.log(room.sum(dtype=np.float32)))
+    return float(top), float(np.log(room.sum(dtype=np.float32)))

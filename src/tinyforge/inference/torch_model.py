@@ -19,7 +19,7 @@ from tinyforge.inference.batching import by_length, reading_budget
 from tinyforge.inference.choosing import AnswerScorer
 from tinyforge.inference.generate import Writer
 from tinyforge.inference.likelihood import likelihoods
-from tinyforge.inference.modes import answering, on_device
+from tinyforge.inference.modes import answering, on_device, plain_model
 from tinyforge.models.folder import TASK_FILE, is_adapter, read_json, weight_files
 from tinyforge.models.load import load_for_inference
 from tinyforge.models.sizes import max_positions, parameters
@@ -27,6 +27,7 @@ from tinyforge.records.encoded import Encoded
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Likelihood
 from tinyforge.tasks import guess_task, task_from_state
+from tinyforge.tasks.tokens import pad, pad_id
 
 log = logging.getLogger("tinyforge")
 
@@ -174,6 +175,34 @@ class TorchModel(AnsweringModel):
     def scorer(self) -> AnswerScorer:
         """What measures answers that somebody else wrote."""
         return AnswerScorer(self.model, self.task)
+
+    @property
+    def width(self) -> int:
+        """How many numbers a hidden state has."""
+        config = plain_model(self.model).config.get_text_config()
+        return int(getattr(config, "d_model", None) or config.hidden_size)
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether ``embed`` works: with every model."""
+        return True
+
+    def _means(self, rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        ids, mask = pad(rows, pad_id(self.tokenizer, plain_model(self.model).config))
+        body = self._body()
+        batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+        with answering(self.model):
+            states = body(**on_device(batch, self.model.device)).last_hidden_state.float()
+            seen = torch.from_numpy(mask).to(states.device)[:, :, None]
+            found = (states * seen).sum(dim=1) / seen.sum(dim=1)
+        return np.asarray(found.cpu().numpy(), dtype=np.float32)
+
+    def _body(self) -> Any:
+        """The model without its head, and without its decoder where it has an encoder."""
+        plain = plain_model(self.model)
+        if getattr(plain.config, "is_encoder_decoder", False):
+            return plain.get_encoder()
+        return plain.base_model
 
     def _logits(self, items: Sequence[Encoded], rows: int) -> NDArray[np.float32]:
         found = np.empty((len(items), len(self.labels)), dtype=np.float32)

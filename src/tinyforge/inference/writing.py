@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinyforge.config.evaluate import GenerateSettings
-from tinyforge.inference.detokenize import INCOMPLETE, AnswerText, decode
+from tinyforge.inference.detokenize import INCOMPLETE, AnswerText
+from tinyforge.inference.json_answers import Guide, JsonGuides
 from tinyforge.inference.limits import MAX_NEW_TOKENS, UNBOUNDED_LENGTH
+from tinyforge.inference.sampling import Chances
+from tinyforge.inference.stop_strings import StopStrings
+from tinyforge.inference.token_texts import TokenTexts
+from tinyforge.inference.transcript import Transcript
 from tinyforge.records.encoded import IGNORED, Encoded
+from tinyforge.records.predictions import TokenScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +25,20 @@ class Answer:
     """What was written.
 
     Attributes:
-        confidence: the geometric mean of its tokens' probabilities under the model itself (no
-            temperature, top-k or top-p), the end token included where the model wrote one; None
-            where the model's numbers are not finite.
-        finish_reason: ``stop`` (end token or stop string) or ``length``.
+        finish_reason: ``stop`` (end token, stop string, or the end of its JSON) or ``length``.
+        count: tokens that it took, the end token included where the model wrote one.
+        tokens: the same without the end token.
+        token_scores: where they were asked for; see ``Prediction``.
+        confidence: the geometric mean of the probabilities of the ``count`` tokens under the model
+            itself (no temperature, top-k or top-p); None where the model's numbers are not finite.
     """
 
     text: str
-    confidence: float | None
     finish_reason: str
+    count: int
+    tokens: int
+    token_scores: tuple[TokenScore, ...] = ()
+    confidence: float | None = None
 
 
 class Writing:
@@ -50,6 +60,8 @@ class Writing:
         self.decoder = task.family == "decoder"
         more = [int(i) for i in ends if i is not None]
         self.ends: tuple[int, ...] = tuple(dict.fromkeys([*task.end_ids, *more]))
+        self._texts = TokenTexts(tokenizer)
+        self._guides = JsonGuides(self._texts, self.ends)
 
     def fit(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> list[Encoded]:
         """Prompts cut to what the model can read, with room left for the answer.
@@ -77,46 +89,61 @@ class Writing:
         before = prompt.input_ids.tolist() if continues else None
         return AnswerText(self.tokenizer, before, settings.stop)
 
-    def pieces(
-        self, prompt: Encoded, settings: GenerateSettings, tokens: Iterable[int]
-    ) -> Iterator[str]:
-        """An answer's text as its tokens come."""
-        text = self.text(prompt, settings)
-        for token in tokens:
-            if token in self.ends:
-                break
-            if piece := text.push([token]):
-                yield piece
-            if text.stopped:
-                break
-        if rest := text.finish():
-            yield rest
+    def guide(self, settings: GenerateSettings) -> Guide | None:
+        """What keeps one answer to a JSON schema; None where there is none.
+
+        Raises:
+            SettingError: the schema cannot be followed, or not with this model's tokens.
+        """
+        schema = settings.json_schema
+        return None if schema is None else self._guides.begin(schema)
+
+    def transcript(self, prompt: Encoded, settings: GenerateSettings) -> Transcript:
+        """What takes down the answer to a fitted prompt."""
+        return Transcript(
+            self.ends, self.text(prompt, settings), StopStrings(self.tokenizer, settings.stop),
+            self._texts, len(prompt.input_ids),
+        )  # fmt: skip
 
     def read(
-        self, prompt: Encoded, ids: Sequence[int], settings: GenerateSettings
-    ) -> tuple[str, int, str]:
-        """An answer's text, how many tokens it took, and why it ended.
+        self,
+        prompt: Encoded,
+        ids: Sequence[int],
+        settings: GenerateSettings,
+        *,
+        chances: Sequence[Chances] = (),
+        guide: Guide | None = None,
+    ) -> Answer:
+        """An answer from its tokens, without its confidence.
 
         Args:
             ids: new tokens; what follows an end token or a stop string does not count.
+            chances: of each of them, where they are to be told.
+            guide: what followed the answer, where it had to be JSON.
         """
-        end = next((at for at, token in enumerate(ids) if token in self.ends), None)
-        body = ids if end is None else ids[:end]
-        if not settings.stop:
+        if not (settings.stop or chances or guide):
+            end = next((at for at, token in enumerate(ids) if token in self.ends), None)
+            body = ids if end is None else ids[:end]
             text = self.text(prompt, settings)
             said = text.push(body) + text.finish()
             if INCOMPLETE not in said:
-                return said, *_ending(ids, end)
+                ended = end is not None
+                reason = "stop" if ended else "length"
+                return Answer(said, reason, len(body) + ended, len(body))
         # Token by token, as streamed: the first stop string to be complete ends the answer, and
         # bytes that are no character must not change what was said before them.
-        text, said = self.text(prompt, settings), ""
-        stops = StopStrings(self.tokenizer, settings.stop)
-        for count, token in enumerate(body, start=1):
-            said += text.push([token])
-            if text.stopped or stops.end(body[:count]):
-                return said + text.finish(), count, "stop"
-        said += text.finish()
-        return (said, len(body), "stop") if text.stopped else (said, *_ending(ids, end))
+        transcript = self.transcript(prompt, settings)
+        pieces = []
+        for place, token in enumerate(ids):
+            pieces.append(transcript.push(token, chances[place] if chances else None))
+            if transcript.over:
+                break
+        last = transcript.finish(guide)
+        told = [piece for piece in [*pieces, last] if piece is not None]
+        return Answer(
+            "".join(piece.text for piece in told), last.finish_reason or "", transcript.count,
+            last.tokens, tuple(score for piece in told for score in piece.token_scores),
+        )  # fmt: skip
 
     def _longest(self, settings: GenerateSettings) -> int:
         return settings.max_new_tokens or self.task.max_new_tokens or MAX_NEW_TOKENS
@@ -126,39 +153,3 @@ class Writing:
         first = self.tokenizer.bos_token_id
         ids = np.array([self.ends[0] if first is None else first], dtype=np.int32)
         return Encoded(ids, np.full(1, IGNORED, dtype=np.int32), prompt.cut_input)
-
-
-class StopStrings:
-    """Whether an answer's last tokens hold a stop string; it keeps nothing between answers."""
-
-    def __init__(self, tokenizer: Any, stops: Sequence[str]) -> None:
-        self._tokenizer, self._stops = tokenizer, tuple(stops)
-        longest = max((len(stop.encode("utf-8", "surrogatepass")) for stop in stops), default=0)
-        self._window = longest + 4  # a byte is a token at the least
-
-    def __bool__(self) -> bool:
-        return bool(self._stops)
-
-    def end(self, ids: Sequence[int]) -> bool:
-        """Whether the text of these new tokens holds one near its end."""
-        if not self._stops:
-            return False
-        # The last tokens by themselves may read otherwise than after those before them: bytes that
-        # make up no text do so as a whole.
-        return self._hold(ids[-self._window :]) and self._hold(ids)
-
-    def _hold(self, ids: Sequence[int]) -> bool:
-        text = decode(self._tokenizer, ids)
-        return any(stop in text for stop in self._stops)
-
-
-def mean_probability(total: float, count: int) -> float | None:
-    """The geometric mean of probabilities from the sum of their logarithms."""
-    if not count:
-        return None
-    return math.exp(min(0.0, total / count)) if math.isfinite(total) else None
-
-
-def _ending(ids: Sequence[int], end: int | None) -> tuple[int, str]:
-    """How many tokens were written, an end token included, and why no more."""
-    return (len(ids), "length") if end is None else (end + 1, "stop")

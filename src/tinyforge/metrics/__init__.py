@@ -208,6 +208,19 @@ _ALL = (
         "Warstadt et al. 2020)",
         proportion=True,
     ),
+    Metric(
+        "preference_accuracy",
+        "Preferred",
+        "share of pairs whose chosen answer has a higher log-likelihood than the rejected one",
+        proportion=True,
+    ),
+    Metric(
+        "preference_accuracy_norm",
+        "Preferred by length",
+        "share of pairs whose chosen answer has a higher log-likelihood per byte than the rejected "
+        "one",
+        proportion=True,
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
@@ -232,6 +245,7 @@ TASK_METRICS: dict[str, tuple[str, ...]] = {
     "language-model": _LIKELIHOOD,
     "multiple-choice": ("choice_accuracy", "choice_accuracy_norm"),
     "minimal-pairs": ("pair_accuracy",),
+    "preference": ("preference_accuracy", "preference_accuracy_norm"),
 }  # fmt: skip
 """Task to the metrics it is measured by, in the order they are shown in, after the headline.
 
@@ -303,6 +317,11 @@ def primary_for_numbers() -> Primary:
 def primary_for_likelihoods() -> Primary:
     """Headline for raw text: bits per byte, which no choice of tokenizer can flatter."""
     return Primary("bits_per_byte", "comparable between models with different tokenizers")
+
+
+def primary_for_preferences() -> Primary:
+    """Headline for preference pairs: how often the chosen answer is the likelier one."""
+    return Primary("preference_accuracy", "the rows are pairs of a chosen and a rejected answer")
 
 
 def _reordered(source: list[str], target: list[str]) -> bool:

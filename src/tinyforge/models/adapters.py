@@ -35,11 +35,15 @@ def base_of(folder: Path) -> tuple[str, str | None]:
     return str(name), str(revision) if revision else None
 
 
-def open_adapter(folder: Path, base: Location, *, trust_remote_code: bool) -> tuple[Any, Any, str]:
+def open_adapter(
+    folder: Path, base: Location, *, trust_remote_code: bool, merged: bool = True
+) -> tuple[Any, Any, str]:
     """The plain model that an adapter and its base make, its tokenizer, and its family.
 
     Args:
         folder: holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        merged: False: the base's weights stay as they are, so that other adapters may use them
+            too; the model is peft's, with the adapter in its layers.
 
     Raises:
         ModelError: the adapter is pickled, damaged, of a kind that cannot be merged, or does not
@@ -77,7 +81,8 @@ def open_adapter(folder: Path, base: Location, *, trust_remote_code: bool) -> tu
     # The adapter brings a classifier's head, and a pooler that was new in training.
     brought = [k for k in read.missing if not k.startswith(body) or "pooler" in k]
     refuse_missing([k for k in read.missing if not classes or k not in brought], base_folder)
-    return _merged(read.model, tokenizer, folder, set(shapes)), tokenizer, family
+    model = _put_on(read.model, tokenizer, folder, set(shapes), merged=merged)
+    return model, tokenizer, family
 
 
 def _tokenizer_folder(folder: Path, base_folder: Path) -> Path:
@@ -89,7 +94,7 @@ def _tokenizer_folder(folder: Path, base_folder: Path) -> Path:
     return base_folder
 
 
-def _merged(base: Any, tokenizer: Any, folder: Path, stored: set[str]) -> Any:
+def _put_on(base: Any, tokenizer: Any, folder: Path, stored: set[str], *, merged: bool) -> Any:
     from peft import PeftModel
 
     rows = tokens.highest_id(tokenizer) + 1
@@ -99,7 +104,8 @@ def _merged(base: Any, tokenizer: Any, folder: Path, stored: set[str]) -> Any:
                 tokens.grow_embeddings(base, rows)
             adapted = PeftModel.from_pretrained(base, str(folder), is_trainable=False)
             _check_keys(adapted, stored, folder)
-            merged = adapted.merge_and_unload(safe_merge=True)
+            if merged:
+                return adapted.merge_and_unload(safe_merge=True).requires_grad_(True)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             "the adapter does not fit its base model, or cannot be merged into it",
@@ -107,7 +113,9 @@ def _merged(base: Any, tokenizer: Any, folder: Path, stored: set[str]) -> Any:
             value=str(error).split("\n")[0],
             fix="Give the base model that it was trained on",
         ) from error
-    return merged.requires_grad_(True)
+    if adapted.active_peft_config.is_prompt_learning:
+        raise ModelError("an adapter of this kind is no part of the layers", where=str(folder))
+    return adapted
 
 
 def _shapes(path: Path) -> dict[str, list[int]]:

@@ -11,6 +11,7 @@ FITS: dict[str, tuple[str, ...]] = {
     "classify": ("encoder", "decoder"),
     "text2text": ("encoder-decoder", "decoder"),
     "instruct": ("decoder",),
+    "preference": ("decoder",),
     "language-model": ("decoder",),
 }
 """Task to the families that can learn it."""

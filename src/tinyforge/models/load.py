@@ -92,7 +92,7 @@ def load_for_training(
     own generator is left as it was.
 
     Args:
-        task: ``classify``, ``text2text``, ``instruct`` or ``language-model``.
+        task: a name in ``tinyforge.tasks.TASKS``.
         labels: all labels in the order of their indices; empty except for classify.
         texts: gives the training texts anew at every call; used by scratch presets only.
 
@@ -111,7 +111,7 @@ def load_for_training(
     loaded.new_head = task == "classify" and heads.KEPT not in loaded.notes
     if location.note:
         loaded.notes.insert(0, location.note)
-    if task == "instruct":
+    if task in ("instruct", "preference"):
         note = ensure_template(loaded.tokenizer)
         loaded.notes += [note] if note else []
     if gradient_checkpointing:

@@ -24,6 +24,7 @@ RECOMMENDED: dict[str, tuple[str, ...]] = {
     "classify": (MINILM, "distilbert-base-uncased"),
     "text2text": ("google/flan-t5-small",),
     "instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "HuggingFaceTB/SmolLM2-135M"),
+    "preference": ("HuggingFaceTB/SmolLM2-135M-Instruct",),
     "language-model": ("HuggingFaceTB/SmolLM2-135M",),
 }
 """What ``auto`` takes for a task, the best first; the first that is cached wins."""
@@ -32,6 +33,7 @@ FROM_NOTHING = {
     "classify": "bert-tiny",
     "text2text": "t5-tiny",
     "instruct": "gpt-tiny",
+    "preference": "gpt-tiny",
     "language-model": "gpt-tiny",
 }
 """What ``auto`` trains from nothing where no pretrained model can be had."""

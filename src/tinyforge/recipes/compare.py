@@ -18,6 +18,7 @@ from tinyforge.errors import SettingError
 from tinyforge.evaluate.compared import build_comparison, changed_rows
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.pairs import Ranking, rank
+from tinyforge.evaluate.run import BY_LIKELIHOOD
 from tinyforge.recipes.cost import Cost, MemoryMeter, disk_bytes, measure_speed
 from tinyforge.recipes.evaluate import writable
 from tinyforge.recipes.exam import Exam, read_exam
@@ -161,7 +162,7 @@ def _measure(
     meter = MemoryMeter()
     model = open_model(path, settings)
     found = exam.score(model, name, labels)
-    by_likelihood = exam.kind is not None or exam.task == "language-model"
+    by_likelihood = exam.kind is not None or exam.task in BY_LIKELIHOOD
     asked = getattr(model, "log_likelihoods" if by_likelihood else "predict_examples")
     return found, Cost(
         parameters=model.info()["parameters"], disk_bytes=disk_bytes(model.path),

@@ -27,10 +27,13 @@ def choose_task(survey: Survey, family: str | None, asked: str) -> tuple[str, st
     if asked != "auto":
         return asked, f"task {asked}: you asked for it"
     if "chosen" in columns.roles:
+        return "preference", "task preference: each row holds a better and a worse answer"
+    if survey.marked is not None:
         raise DataError(
-            "these rows hold preference pairs (chosen, rejected), which are not trained on yet",
-            fix="Train on the good answers instead: --set data.output=chosen, with data.input "
-            "naming the prompt's column",
+            f"the column {survey.marked!r} marks these chats as good or bad, and bad ones would be "
+            "learnt like good ones",
+            fix="Keep the good ones and say --task instruct, or make pairs of a chosen and a "
+            "rejected answer",
         )
     seen = f"columns {columns.convention}"
     if survey.raw_text:

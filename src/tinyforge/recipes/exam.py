@@ -74,18 +74,23 @@ def read_exam(data: Any, task: Any, settings: Settings, work: Path) -> Exam:
             return Exam(rows, kind, kind, False, (), report, settings)
     dataset = read_all(data, task, settings, work)
     return Exam(
-        Rows(dataset.store, dataset.train), task.name, None, dataset.multi_label, dataset.labels,
-        dataset.report.as_dict(), settings,
+        Rows(dataset.store, dataset.train), dataset.task, None, dataset.multi_label,
+        dataset.labels, dataset.report.as_dict(), settings,
     )  # fmt: skip
 
 
 def read_all(data: Any, task: Any, settings: Settings, work: Path) -> Dataset:
-    """All good rows of ``data``, unsplit, read for a model's task."""
+    """All good rows of ``data``, unsplit, read for a model's task.
+
+    Preference pairs are read as such for every model that writes.
+    """
     chosen: dict[str, Any] = {"validation_share": 0.0, "test_share": 0.0, "min_rows": 1}
     if task.name == "classify" and settings.data.multi_label is None:
         chosen["multi_label"] = task.multi_label
     whole = settings.data.model_copy(update=chosen)
-    seen = survey(data, whole)
+    columns = survey(data, whole).columns
+    pairs = "chosen" in columns.roles and task.name != "classify"
     return load_dataset(
-        data, seen.columns, task.name, whole, seed=settings.train.seed, work=work, training=False,
+        data, columns, "preference" if pairs else task.name, whole, seed=settings.train.seed,
+        work=work, training=False,
     )  # fmt: skip

@@ -14,9 +14,10 @@ from tinyforge.artifacts.export_folder import GATE, PAGE, is_export, read_record
 from tinyforge.artifacts.export_page import readme, render_export, summary
 from tinyforge.artifacts.files import write_json, write_text
 from tinyforge.artifacts.manifest import covered, write_manifest
+from tinyforge.artifacts.reference import REFERENCE
+from tinyforge.artifacts.thresholds import ABSTENTION, ALARM
 from tinyforge.config.export import ExportRunSettings, check_export
 from tinyforge.errors import ConditionError, FolderError, ModelError
-from tinyforge.evaluate.findings.thresholds import FILE as THRESHOLD
 from tinyforge.export.gate.files import changed_since
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.models.save import TASK_FILE
@@ -218,11 +219,11 @@ def _seal(
 
 
 def _carry(source: TorchModel, folder: Path) -> None:
-    """The confidence from which on the run's answers are given holds for its export too."""
-    if source.path is None or not (source.path / THRESHOLD).is_file():
-        return
-    (folder / TASK_FILE).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source.path / THRESHOLD, folder / THRESHOLD)
+    """What was chosen for the run's answers, and what its rows were like, holds for its export."""
+    for name in (ABSTENTION, ALARM, REFERENCE):
+        if source.path is not None and (source.path / name).is_file():
+            (folder / TASK_FILE).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.path / name, folder / name)
 
 
 def _versions() -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _own(
             fix="Give rows with their answers that it has not learnt from: --data FILE",
         )  # fmt: skip
     exam = Exam(
-        Rows(dataset.store, dataset.test), source.task.name, None, dataset.multi_label,
+        Rows(dataset.store, dataset.test), dataset.task, None, dataset.multi_label,
         dataset.labels, dataset.report.as_dict(), _as_judged(settings, record),
     )  # fmt: skip
     calibration = spread_out(Rows(dataset.store, dataset.train), settings.export.calibration_rows)

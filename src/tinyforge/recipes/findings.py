@@ -30,6 +30,7 @@ from tinyforge.evaluate.findings.out_of_scope import (
 from tinyforge.evaluate.findings.thresholds import Threshold, choose_threshold
 from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict
+from tinyforge.recipes.alarms import alarm_of_run
 from tinyforge.recipes.label_errors import label_errors_of, write_suspects
 from tinyforge.recipes.questions import read_questions
 from tinyforge.recipes.run_rows import dataset_of_run
@@ -62,8 +63,8 @@ def findings_of_run(
 ) -> Findings:
     """What can be found out about a model that was just trained and judged on its test rows.
 
-    A threshold for ``evaluate.target_accuracy`` and suspected label errors are written into the
-    run folder.
+    Thresholds for ``evaluate.target_accuracy`` and ``evaluate.alarm_labels``, and suspected label
+    errors, are written into the run folder.
 
     Args:
         predictor: the trained model, an ``AnsweringModel``.
@@ -100,6 +101,7 @@ def findings_of_run(
         forgetting=find_forgetting(probe(untuned), probe(predictor))
         if untuned is not None
         else None,
+        alarm=alarm_of_run(predictor, dataset, settings.evaluate, folder),
         seed=settings.train.seed,
     )  # fmt: skip
 

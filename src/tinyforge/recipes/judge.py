@@ -113,9 +113,11 @@ def _predictor(setup: Setup, model: Any, folder: Path | None = None) -> TorchMod
 def _untuned(setup: Setup) -> TorchModel | None:
     """The model as it was before training, where it can answer at all.
 
-    A model from nothing cannot, and neither can a classifier whose head is new.
+    A model from nothing cannot, and neither can a classifier whose head is new. Which of two
+    answers is likelier, any model can tell.
     """
-    if not setup.loaded.pretrained or setup.loaded.new_head:
+    from_nothing = not setup.loaded.pretrained and setup.task.name != "preference"
+    if from_nothing or setup.loaded.new_head:
         return None
     from tinyforge.recipes.setup import load_model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import DataError, SettingError
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Prediction
+from tinyforge.records.predictions import Prediction, TokenScore
 from tinyforge.records.rows import Rejected, Source
 
 if TYPE_CHECKING:
@@ -54,7 +54,17 @@ class Answered:
             plain["withheld"] = True
         if p.scores:
             plain |= {"labels": list(p.labels), "scores": dict(p.scores)}
+        if p.token_scores and not self.withheld:
+            plain["token_scores"] = [_score(score) for score in p.token_scores]
         return plain | {"finish_reason": p.finish_reason, "model": p.model}
+
+
+def _score(score: TokenScore) -> dict[str, Any]:
+    """Plain data: text, bytes, log_probability, and top where there is any."""
+    plain: dict[str, Any] = {
+        "text": score.text, "bytes": list(score.bytes), "log_probability": score.log_probability,
+    }  # fmt: skip
+    return plain | ({"top": [_score(each) for each in score.top]} if score.top else {})
 
 
 def predict(

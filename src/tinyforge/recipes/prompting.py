@@ -35,7 +35,7 @@ def prompted_baselines(setup: Setup, simple: Mapping[str, Predictor]) -> dict[st
     loaded, task = setup.loaded, setup.task.name
     if not loaded.pretrained or loaded.path is None or loaded.family == "encoder":
         return {}
-    if task == "language-model" or setup.dataset.multi_label:
+    if task in ("language-model", "preference") or setup.dataset.multi_label:
         return {}
     nearest = simple.get("nearest_example")
     similar = nearest.similar if isinstance(nearest, NearestExample) else None

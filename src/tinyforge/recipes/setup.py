@@ -20,11 +20,13 @@ from tinyforge.config.defaults import Facts, resolve
 from tinyforge.config.settings import Settings
 from tinyforge.data.dataset import Dataset, load_dataset
 from tinyforge.data.encode import EncodedStore, Lengths, check_lengths, choose_lengths, encode
+from tinyforge.data.pairs import encode_pairs
 from tinyforge.data.survey import Survey, survey
 from tinyforge.errors import SettingError
 from tinyforge.models.heads import start_from_shares
 from tinyforge.models.load import Loaded, family_of, load_for_training
 from tinyforge.recipes.decide import choose_task
+from tinyforge.recipes.model_before import with_reference
 from tinyforge.tasks import build_task
 from tinyforge.tasks.packing import keeps_apart
 
@@ -84,22 +86,26 @@ def set_up(
     if share < 1:
         dataset = with_fewer_rows(dataset, share, settings.train.seed)
     loaded, task = _ready_to_learn(settings, name, dataset)
-    whole = encode(dataset.store, dataset.train, task, work=work, name="train")
+    made = encode_pairs if name == "preference" else encode
+    whole = made(dataset.store, dataset.train, task, work=work, name="train")
     held = _evenly(dataset.validation, VALIDATION_ROWS)
-    check = encode(dataset.store, held, task, work=work, name="validation") if len(held) else None
-    lengths = choose_lengths(
-        [whole] + ([check] if check else []), task, settings.data, loaded.max_positions
-    )
+    check = made(dataset.store, held, task, work=work, name="validation") if len(held) else None
+    sequences = [one for store in (whole, check) if store for one in store.sequences()]
+    lengths = choose_lengths(sequences, task, settings.data, loaded.max_positions)
     check_lengths(lengths, settings.data)
     _tell_limits(task, lengths, whole)
     facts = _facts(settings, dataset, loaded, whole, lengths)
     settings, reasons = resolve(settings, facts)
     settings, more = _pack_only_where_kept_apart(settings, loaded, task)
     limits = (task, lengths.max_length, lengths.max_output_length)
+    training, validation = whole.limit(*limits), check.limit(*limits) if check else None
+    training = with_reference(loaded.model, task, training, settings.train)
+    if validation is not None:
+        validation = with_reference(loaded.model, task, validation, settings.train)
     return Setup(
         settings=settings, reasons=[why, *loaded.notes, *reasons, *more], survey=seen,
-        dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=whole.limit(*limits),
-        validation=check.limit(*limits) if check else None, facts=facts,
+        dataset=dataset, loaded=loaded, task=task, lengths=lengths, training=training,
+        validation=validation, facts=facts,
     )  # fmt: skip
 
 
@@ -173,6 +179,8 @@ def _texts(dataset: Dataset, prefix: str | None) -> Callable[[], Iterable[str]]:
             example = dataset.store[int(index)]
             if example.messages:
                 yield from (message.content for message in example.messages)
+                if example.rejected is not None:
+                    yield example.rejected
             else:
                 yield (prefix or "") + example.input
                 if example.output and dataset.labels == ():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinyforge.artifacts.files import read_json, write_json
+from tinyforge.artifacts.reference import write_reference
 from tinyforge.artifacts.report import summary, write_report
 from tinyforge.artifacts.run_folder import RunFolder, open_run
 from tinyforge.config.names import explicit, value_of
@@ -22,12 +23,14 @@ from tinyforge.evaluate.report import build_report
 from tinyforge.inference.validation import classification_validation, loss_validation
 from tinyforge.models.lora import merge
 from tinyforge.models.save import save_model
+from tinyforge.recipes.alarms import check_alarm
 from tinyforge.recipes.cost import disk_bytes
 from tinyforge.recipes.energy import Energy, EnergyMeter
 from tinyforge.recipes.judge import Judged, judge_model
 from tinyforge.recipes.learning_curve import announce, learning_curve
 from tinyforge.recipes.machine import describe_machine
 from tinyforge.recipes.models import check_rivals
+from tinyforge.recipes.reference import reference_of_run
 from tinyforge.recipes.setup import Setup, set_up
 from tinyforge.train import contention
 from tinyforge.train.fit import fit
@@ -129,6 +132,7 @@ def _train(
             log.info(reason)
         write_json(folder.run, describe_run(setup, data))
         check_rivals(setup.task, setup.settings)
+        check_alarm(setup.dataset, setup.settings.evaluate)
         if settings.evaluate.learning_curve:
             announce()
         outcome = learn(setup, folder, resume, [meter, *listeners])
@@ -138,6 +142,9 @@ def _train(
         judged = judge_model(setup, merge(model), folder.path)
         if settings.evaluate.learning_curve:
             judged = _with_curve(judged, data, settings, folder, setup, outcome)
+        reference = reference_of_run(setup.dataset, judged.evaluation)
+        if reference is not None:
+            write_reference(folder.path, reference)
         report = report_run(setup, data, folder, outcome, judged, started, meter.read())
         write_report(folder.path, report)
     finally:

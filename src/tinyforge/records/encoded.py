@@ -23,9 +23,14 @@ class Encoded:
             or the indices of all labels of a multi-label example, shape (k,), k may be 0.
         cut_input: tokens of the input that a length limit removed.
         cut_output: tokens of the answer that a length limit removed.
+        rejected: preference pairs: the same prompt with the worse answer; else None.
+        reference: preference pairs: by how many nats the model before training finds the chosen
+            answer likelier than the rejected one; None while that is not measured.
     """
 
     input_ids: NDArray[np.int32]
     labels: NDArray[np.int32]
     cut_input: int = 0
     cut_output: int = 0
+    rejected: Encoded | None = None
+    reference: float | None = None

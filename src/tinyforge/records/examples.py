@@ -29,6 +29,7 @@ class Example:
       the last question and that answer for display and scoring. Without an answer
       (``output is None``) the last message is the user's.
     - language-model: ``output`` is the text; ``input`` is empty.
+    - preference: as instruct, with the chosen answer; ``rejected`` is the worse one.
 
     Attributes:
         references: all right answers, ``output`` first, where a row has several; else empty.
@@ -36,6 +37,7 @@ class Example:
         labels: the label set of a multi-label example; None where the task is not multi-label.
         group: rows of one group never stand on two sides of a split.
         time: the sort key where the split goes by time.
+        rejected: the answer that was liked less (preference); else None.
     """
 
     input: str = ""
@@ -46,3 +48,4 @@ class Example:
     time: str | None = None
     source: Source = IN_MEMORY
     references: tuple[str, ...] = ()
+    rejected: str | None = None

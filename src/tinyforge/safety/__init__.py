@@ -1,1 +1,1 @@
-"""What keeps people safe: personal data found and masked."""
+"""What keeps people safe: personal data masked, rules around a served model, drift watched."""

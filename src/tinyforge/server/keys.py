@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ log = logging.getLogger("tinyforge")
 _HASHED = re.compile(r"^(?:(?P<name>\S+)\s+)?sha256:(?P<hash>[0-9a-f]{64})$")
 SHORTEST = 8
 """Characters of a key in plain text, at least."""
+VARIABLE = "TINYFORGE_API_KEYS"
+"""The environment variable that may hold keys, as the lines of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class Keys:
     def __init__(self, keys: tuple[Key, ...] = ()) -> None:
         self._keys = keys
 
+    def __add__(self, other: Keys) -> Keys:
+        return Keys((*self._keys, *other._keys))
+
     @property
     def needed(self) -> bool:
         """Whether a client has to show a key."""
@@ -61,6 +67,19 @@ class Keys:
         return found
 
 
+def all_keys(api_key_file: str | None) -> Keys:
+    """The keys of the file, where one is named, and those of the environment.
+
+    Raises:
+        SettingError: a place that is named holds no key, or something else.
+        FolderError: the file cannot be read.
+    """
+    keys = Keys() if api_key_file is None else read_keys(Path(api_key_file))
+    if VARIABLE in os.environ:
+        keys += _keys_in(os.environ[VARIABLE].splitlines(), VARIABLE, "keys-file")
+    return keys
+
+
 def read_keys(path: Path) -> Keys:
     """Keys from a file: one a line, ``NAME sha256:HEX``; ``#`` begins a comment.
 
@@ -74,6 +93,11 @@ def read_keys(path: Path) -> Keys:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FolderError("cannot be read", where=str(path), value=str(error)) from None
+    return _keys_in(lines, str(path), str(path))
+
+
+def _keys_in(lines: Sequence[str], where: str, file: str) -> Keys:
+    advice = f"Make one: tinyforge serve --new-key NAME --api-key-file {file}"
     keys, plain = [], 0
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -84,21 +108,15 @@ def read_keys(path: Path) -> Keys:
             keys.append(Key(hashed["name"] or f"key-{number}", hashed["hash"]))
             continue
         if len(text) < SHORTEST or any(c.isspace() for c in text):
-            raise SettingError(
-                "is no key", where=f"{path}:{number}",
-                fix=f"Make one: tinyforge serve --new-key NAME --api-key-file {path}",
-            )  # fmt: skip
+            raise SettingError("is no key", where=f"{where}:{number}", fix=advice)
         plain += 1
         keys.append(Key(f"key-{number}", _digest(text)))
     if not keys:
-        raise SettingError(
-            "holds no key", where=str(path),
-            fix=f"Make one: tinyforge serve --new-key NAME --api-key-file {path}",
-        )  # fmt: skip
+        raise SettingError("holds no key", where=where, fix=advice)
     if plain:
         log.warning(
             "%s: %d keys stand in it in plain text; NAME sha256:HEX would keep them from whoever "
-            "reads the file", path, plain,
+            "reads it", where, plain,
         )  # fmt: skip
     return Keys(tuple(keys))
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tinyforge.artifacts.reference import read_reference
 from tinyforge.config.serve import ServeSettings
-from tinyforge.errors import FolderError, SettingError, TinyForgeError
+from tinyforge.errors import SettingError
 from tinyforge.server.problems import Problem
 from tinyforge.server.queue import Queue
+from tinyforge.server.versions import failing_to_load, parts_of
 
 log = logging.getLogger("tinyforge")
 
@@ -25,9 +27,10 @@ class Served:
 
     Attributes:
         name: what clients call it.
-        place: the folder or hub id that it comes from.
+        place: where it was loaded from: a folder, a hub id, or ``BASE+ADAPTER`` of these.
         version: the beginning of its weights' SHA-256.
         created: when it was loaded, seconds since 1970.
+        drift: compares what it is asked with its training data; None: nothing does.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Served:
     queue: Queue
     version: str
     created: int
+    drift: Any = None
 
     @property
     def task(self) -> str:
@@ -55,13 +59,44 @@ class Served:
             close()
 
 
-class Pool:
-    """All models of a server; one can be replaced while it answers."""
+class Epoch:
+    """The requests that began while the same versions served."""
 
-    def __init__(self, named: dict[str, str], settings: ServeSettings) -> None:
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        """While it lasts, a request of this time is being answered."""
+        self._count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+
+    async def over(self, seconds: float) -> None:
+        """Wait until all of them are answered, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), seconds)
+
+
+class Pool:
+    """All models of a server; they can be replaced while they answer.
+
+    Args:
+        named: names to places.
+    """
+
+    def __init__(self, named: Mapping[str, str], settings: ServeSettings) -> None:
         self._named, self._settings = named, settings
         self._served: dict[str, Served] = {}
-        self._lock = threading.Lock()
+        self._epoch = Epoch()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def load(self) -> None:
         """Load all; raises what loading raises."""
@@ -89,30 +124,47 @@ class Pool:
             )  # fmt: skip
         return found
 
-    async def reload(self) -> list[str]:
-        """Load every model anew and put it in the old one's place.
+    def request(self) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, a request is answered: the models it may ask are not put away."""
+        return self._epoch.one_more()
 
-        Requests that the old one has begun, or that wait for it, are answered by it. A model that
-        cannot be loaded leaves the old one in service.
+    async def switch(self, places: Mapping[str, str]) -> None:
+        """Serve from other places, every model or none.
 
-        Returns:
-            The names that were replaced.
+        Only what has another place than before, or is not a private copy, is loaded. A request
+        that began before is answered to its end by the models of its time.
+
+        Raises:
+            TinyForgeError: a model cannot be loaded; nothing has changed.
         """
-        done = []
-        for name, place in self._named.items():
-            try:
-                new = await asyncio.to_thread(open_model, name, place, self._settings)
-            except TinyForgeError as error:
-                log.error("%s stays as it is, since the new version cannot be loaded: %s",
-                          name, error)  # fmt: skip
-                continue
-            with self._lock:
-                old, self._served[name] = self._served[name], new
-            old.queue.successor = new.queue
-            await asyncio.to_thread(old.put_away)
-            done.append(name)
-            log.info("%s: version %s serves in the place of %s", name, new.version, old.version)
-        return done
+        loaded: dict[str, Served] = {}
+        try:
+            for name, place in places.items():
+                if self._settings.keep_versions and self._served[name].place == place:
+                    continue
+                with failing_to_load(name):
+                    loaded[name] = await asyncio.to_thread(open_model, name, place, self._settings)
+        except BaseException:
+            for served in loaded.values():
+                await asyncio.to_thread(served.put_away)
+            raise
+        old = {name: self._served[name] for name in loaded}
+        self._served |= loaded  # one assignment: no request sees half of it
+        epoch, self._epoch = self._epoch, Epoch()
+        for name, new in loaded.items():
+            log.info("%s: version %s serves in the place of %s", name, new.version,
+                     old[name].version)  # fmt: skip
+        task = asyncio.get_running_loop().create_task(self._put_away(old, epoch))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _put_away(self, old: Mapping[str, Served], epoch: Epoch) -> None:
+        # Every answer ends in this time; what would take longer is cut off by its own limits.
+        settings = self._settings
+        await epoch.over(settings.request_seconds + settings.body_seconds + settings.write_seconds)
+        for name, served in old.items():
+            served.queue.successor = self._served[name].queue
+            await asyncio.to_thread(served.put_away)
 
     def close(self) -> None:
         """Put all away."""
@@ -130,7 +182,7 @@ def names_of(models: Sequence[str]) -> dict[str, str]:
     for text in models:
         name, sign, place = text.partition("=")
         if not sign or Path(text).exists():
-            name, place = Path(text).resolve().name if Path(text).exists() else text, text
+            name, place = _name_of(parts_of(text)[-1]), text
         if name in found:
             raise SettingError(
                 "two models have this name", where="MODEL", value=name, fix="Write NAME=PLACE"
@@ -141,27 +193,20 @@ def names_of(models: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _name_of(place: str) -> str:
+    """A folder's last part; a hub id as it is."""
+    return Path(place).resolve().name if Path(place).exists() else place
+
+
 def open_model(name: str, place: str, settings: ServeSettings) -> Served:
-    """Check a model's files, load it and open its queue.
+    """Load a model and open its queue. Its files are checked by who took them in.
 
     Raises:
-        FolderError: a file is not as the manifest has it.
         TinyForgeError: as loading.
     """
-    folder = Path(place)
-    if settings.verify and (folder / "tinyforge" / "manifest.json").is_file():
-        from tinyforge.artifacts.manifest import verify
+    from tinyforge.server.adapters import open_place
 
-        problems = verify(folder)
-        if problems:
-            raise FolderError(
-                "a file is not as it was made", where=place, value=problems[0],
-                fix="Export or train it again, or put the file back from a copy",
-            )  # fmt: skip
-
-    from tinyforge.recipes.load import load
-
-    model = load(place)
+    model = open_place(place)
     writes = model.task.name != "classify"
     mixes = writes and type(model).__name__ == "OnnxModel"
     queue = Queue(
@@ -169,4 +214,14 @@ def open_model(name: str, place: str, settings: ServeSettings) -> Served:
         threads=settings.parallel_texts if mixes else 1,
     )  # fmt: skip
     version = str(getattr(model, "hash", "") or getattr(model, "base", model).hash)
-    return Served(name, place, model, queue, version, int(time.time()))
+    drift = _drift(place, settings) if settings.safeguards.drift else None
+    return Served(name, place, model, queue, version, int(time.time()), drift)
+
+
+def _drift(place: str, settings: ServeSettings) -> Any:
+    from tinyforge.safety.drift import Drift
+    from tinyforge.safety.drift_reference import can_tell_languages
+
+    can_tell_languages()  # opened now, and not when the first client waits
+    reference = read_reference(parts_of(place)[-1])
+    return Drift.from_reference(reference, settings.safeguards)

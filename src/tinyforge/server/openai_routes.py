@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
 
 from tinyforge.server.asking import (
-    answered,
+    Question,
     chat_of,
     check_texts,
-    completion_tokens,
-    prompt_tokens,
-    usage_of,
+    choices_of,
+    unless_gone,
     writing_options,
 )
+from tinyforge.server.embeddings import embedded
+from tinyforge.server.event_stream import CHAT, TEXT, Form, count_tokens, head_of, stream
+from tinyforge.server.logprobs import TextForm, of_chat
 from tinyforge.server.models import Served
-from tinyforge.server.problems import Problem, body_of
-from tinyforge.server.queue import Job
-from tinyforge.server.schemas import (
+from tinyforge.server.problems import Problem
+from tinyforge.server.replies import (
     Chat,
     ChatChoice,
-    ChatRequest,
     Completion,
-    CompletionRequest,
+    Embeddings,
     Message,
     ModelCard,
     ModelList,
-    OpenAIRequest,
+    Reason,
     TextChoice,
+    Usage,
 )
+from tinyforge.server.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    OpenAIRequest,
+    Refusal,
+)
+from tinyforge.server.spoken import REFUSED, Spoken, active_safeguards, spoken
 
-routes = APIRouter(prefix="/v1")
+routes = APIRouter(prefix="/v1", responses={"4XX": {"model": Refusal}})
+
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer; with stream=true server-sent events, `data: [DONE]` the last.",
+        "content": {
+            "text/event-stream": {
+                "itemSchema": {
+                    "type": "object",
+                    "properties": {
+                        "data": {"type": "string", "description": "A chunk as JSON, or [DONE]."}
+                    },
+                    "required": ["data"],
+                }
+            }
+        },
+    }
+}
 
 
 @routes.get("/models")
@@ -46,146 +67,134 @@ async def models(request: Request) -> ModelList:
     return ModelList(data=[_card(served) for served in request.app.state.pool.all()])
 
 
-@routes.get("/models/{name}")
+@routes.get("/models/{name:path}")
 async def model(request: Request, name: str) -> ModelCard:
     """One model."""
     return _card(request.app.state.pool.get(name))
 
 
-@routes.post("/completions", response_model=Completion)
+@routes.post("/completions", response_model=Completion, responses=STREAM)
 async def completions(request: Request, asked: CompletionRequest) -> Any:
     """Continue or answer each prompt."""
     state = request.app.state
     served = state.pool.get(asked.model)
     prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
     check_texts(prompts, state.settings, "prompt")
-    options = writing_options(asked, served, state.settings, tokens=asked.max_tokens, top_k=None)
+    options = writing_options(
+        asked, served, state.settings, tokens=asked.max_tokens, param="max_tokens",
+        logprobs=asked.logprobs,
+    )  # fmt: skip
+    count = choices_of(asked.n, len(prompts), state.settings)
+    question = Question(list(prompts), options, count, "prompt")
     if asked.stream:
-        if len(prompts) > 1:
-            raise Problem(400, "one prompt is streamed at a time", param="prompt")
-        return await _stream(
-            request, asked, served, prompts[0], options, "cmpl", "text_completion",
-            lambda text: {"text": text},
-        )  # fmt: skip
-    found = await answered(request, served, list(prompts), options, state.settings)
-    outputs = [prediction.output for prediction in found]
+        return await _streamed(request, asked, served, question, TEXT)
+    answers = await _answers(request, served, question)
+    tops = bool(asked.logprobs)
+    stripped = served.task != "language-model"
     choices = [
-        TextChoice(index=i, text=p.output, finish_reason=_reason(p.finish_reason))
-        for i, p in enumerate(found)
+        TextChoice(
+            index=index,
+            text=answer.prediction.output,
+            finish_reason=_reason(answer),
+            logprobs=TextForm(stripped=stripped, tops=tops).of(answer.prediction.token_scores)
+            if asked.logprobs is not None and answer.prediction.token_scores
+            else None,
+        )
+        for index, answer in enumerate(answers)
     ]
-    usage = await asyncio.to_thread(usage_of, served, prompts, outputs)
-    _count(state, served, usage.prompt_tokens, usage.completion_tokens)
-    return Completion(**_head("cmpl", served), choices=choices, usage=usage)
+    usage = _usage(answers, count)
+    count_tokens(state, served, usage)
+    return Completion(**_head("cmpl", served, answers), choices=choices, usage=usage)
 
 
-@routes.post("/chat/completions", response_model=Chat)
+@routes.post("/chat/completions", response_model=Chat, responses=STREAM)
 async def chat_completions(request: Request, asked: ChatRequest) -> Any:
     """Answer a chat."""
     state = request.app.state
     served = state.pool.get(asked.model)
-    given = chat_of(asked.messages, served, state.settings)
-    tokens = asked.max_completion_tokens or asked.max_tokens
-    options = writing_options(asked, served, state.settings, tokens=tokens, top_k=None)
+    given = chat_of(asked.messages, served, state.settings, "messages")
+    later = asked.max_completion_tokens is not None
+    form = asked.response_format
+    options = writing_options(
+        asked, served, state.settings,
+        tokens=asked.max_completion_tokens if later else asked.max_tokens,
+        param="max_completion_tokens" if later else "max_tokens",
+        logprobs=(asked.top_logprobs or 0) if asked.logprobs else None,
+        json_schema=None if form is None else form.wanted,
+    )  # fmt: skip
+    count = choices_of(asked.n, 1, state.settings)
+    question = Question([given], options, count, "messages")
     if asked.stream:
-        return await _stream(
-            request, asked, served, given, options, "chatcmpl", "chat.completion.chunk",
-            lambda text: {"delta": {"content": text}},
-        )  # fmt: skip
-    (found,) = await answered(request, served, [given], options, state.settings)
-    choice = ChatChoice(
-        index=0, message=Message(content=found.output), finish_reason=_reason(found.finish_reason)
-    )
-    usage = await asyncio.to_thread(usage_of, served, [given], [found.output])
-    _count(state, served, usage.prompt_tokens, usage.completion_tokens)
-    return Chat(**_head("chatcmpl", served), choices=[choice], usage=usage)
-
-
-async def _stream(
-    request: Request,
-    asked: OpenAIRequest,
-    served: Served,
-    given: Any,
-    options: dict[str, Any],
-    prefix: str,
-    kind: str,
-    piece_of: Callable[[str], dict[str, Any]],
-) -> Response:
-    """Server-sent events; what is refused before the first piece is a plain error."""
-    state, started = request.app.state, time.monotonic()
-    if not served.writes:
-        raise Problem(
-            400, "this model gives a label, which cannot be streamed", param="stream",
-            code="not_streamable",
-        )  # fmt: skip
-    job = Job([given], options, asyncio.get_running_loop(), streamed=True)
-    pieces = served.queue.stream(job, state.settings.request_seconds)
-    first = await anext(pieces, None)
-    state.measured.first.labels(served.name).observe(time.monotonic() - started)
-    head = {**_head(prefix, served), "object": kind}
-
-    def event(content: dict[str, Any], ended: str | None = None) -> bytes:
-        choice = {"index": 0, **content, "logprobs": None, "finish_reason": ended}
-        return _event({**head, "choices": [choice]})
-
-    async def events() -> AsyncIterator[bytes]:
-        text = ""
-        try:
-            if kind.startswith("chat"):
-                yield event({"delta": {"role": "assistant", "content": ""}})
-            if first is not None:
-                text += first
-                yield event(piece_of(first))
-                async for piece in pieces:
-                    text += piece
-                    yield event(piece_of(piece))
-        except Problem as problem:
-            yield _event(body_of(problem.status, problem.message, code=problem.code))
-            return
-        finally:
-            await pieces.aclose()
-        read, written = await asyncio.to_thread(_counts, served, given, text)
-        longest = options.get("max_new_tokens")
-        yield event(
-            {"delta": {}} if kind.startswith("chat") else {"text": ""},
-            "length" if longest is not None and written >= longest else "stop",
+        return await _streamed(request, asked, served, question, CHAT)
+    answers = await _answers(request, served, question)
+    choices = [
+        ChatChoice(
+            index=index,
+            message=Message(
+                content=answer.prediction.output,
+                refusal=answer.prediction.output if answer.refused else None,
+            ),
+            finish_reason=_reason(answer),
+            logprobs=of_chat(answer.prediction.token_scores)
+            if asked.logprobs and answer.prediction.token_scores
+            else None,
         )
-        _count(state, served, read, written)
-        if asked.stream_options is not None and asked.stream_options.include_usage:
-            counts = {
-                "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written
-            }  # fmt: skip
-            yield _event({**head, "choices": [], "usage": counts})
-        yield b"data: [DONE]\n\n"
-
-    return StreamingResponse(events(), media_type="text/event-stream")
+        for index, answer in enumerate(answers)
+    ]
+    usage = _usage(answers, count)
+    count_tokens(state, served, usage)
+    return Chat(**_head("chatcmpl", served, answers), choices=choices, usage=usage)
 
 
-def _counts(served: Served, given: Any, text: str) -> tuple[int, int]:
-    return prompt_tokens(served, [given]), completion_tokens(served, [text])
+@routes.post("/embeddings", response_model=Embeddings)
+async def embeddings(request: Request, asked: EmbeddingRequest) -> Any:
+    """A vector for each text: the mean of the model's last states, of length 1."""
+    state = request.app.state
+    served = state.pool.get(asked.model)
+    texts = [asked.input] if isinstance(asked.input, str) else asked.input
+    check_texts(texts, state.settings, "input")
+    return await unless_gone(request, embedded(state, served, texts, asked))
 
 
-def _event(content: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(content) + b"\n\n"
+async def _streamed(
+    request: Request, asked: OpenAIRequest, served: Served, question: Question, form: Form
+) -> Any:
+    options = asked.stream_options
+    include = options is not None and bool(options.include_usage)
+    return await stream(request, served, question, form, include_usage=include)
 
 
-def _count(state: Any, served: Served, read: int, written: int) -> None:
-    state.measured.read.labels(served.name).inc(read)
-    state.measured.written.labels(served.name).inc(written)
+async def _answers(request: Request, served: Served, question: Question) -> list[Spoken]:
+    state = request.app.state
+    if active_safeguards(state) is not None and question.options.get("logprobs"):
+        raise Problem(
+            400, "the safeguards of this server do not see the tokens that could have stood in "
+            "the place of those written, so they are not told here", param="top_logprobs",
+            code="not_served",
+        )  # fmt: skip
+    return await unless_gone(request, spoken(state, served, question))
 
 
-def _head(prefix: str, served: Served) -> dict[str, Any]:
-    return {
-        "id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()),
-        "model": served.name, "system_fingerprint": served.version,
-    }  # fmt: skip
+def _usage(answers: Sequence[Spoken], choices: int) -> Usage:
+    """Prompts are read once, whatever the number of choices; every choice counts as written."""
+    read = sum(answer.prediction.prompt_tokens for answer in answers[::choices])
+    written = sum(answer.prediction.tokens for answer in answers)
+    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
+
+
+def _head(prefix: str, served: Served, answers: Sequence[Spoken]) -> dict[str, Any]:
+    return head_of(prefix, served.name, answers[0].prediction.model or served.version)
 
 
 def _card(served: Served) -> ModelCard:
     return ModelCard(
-        id=served.name, created=served.created, task=served.task, version=served.version
-    )
+        id=served.name, created=served.created, task=served.task, version=served.version,
+        embeddings=bool(getattr(served.model, "can_embed", False)),
+    )  # fmt: skip
 
 
-def _reason(reason: str) -> str:
+def _reason(answer: Spoken) -> Reason:
     """OpenAI knows no labels: an answer that is one ended as it should."""
-    return "length" if reason == "length" else "stop"
+    if answer.refused:
+        return REFUSED
+    return "length" if answer.prediction.finish_reason == "length" else "stop"

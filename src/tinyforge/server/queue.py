@@ -2,67 +2,48 @@
 
 A model that reads many texts at once best (every classifier, every PyTorch model) has one thread,
 which takes all that waits and fits together: under load batches grow by themselves, and nobody
-waits for a batch to fill. An exported model that writes text has an engine of its own that mixes
-running answers, so that each of several threads brings it one request.
+waits for a batch to fill. An exported model that writes has an engine of its own that mixes
+running answers: one thread hands it what waits as places become free, and no thread waits for an
+answer.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from tinyforge.errors import TinyForgeError
+from tinyforge.server.begun import Begun
+from tinyforge.server.jobs import Job, Told
 from tinyforge.server.problems import Problem
 
 log = logging.getLogger("tinyforge")
-
-_END = object()
-
-
-@dataclass(eq=False)
-class Job:
-    """A request that waits for a model, or is answered by it.
-
-    Attributes:
-        given: texts or chats, in order.
-        options: of writing; jobs with equal ones can be answered together.
-        streamed: whether pieces of the one answer are wanted as they come.
-        left: set when nobody wants the answer any more.
-    """
-
-    given: list[Any]
-    options: Mapping[str, Any]
-    loop: asyncio.AbstractEventLoop
-    streamed: bool = False
-    left: threading.Event = field(default_factory=threading.Event)
-    pieces: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
-
-    def tell(self, what: Any) -> None:
-        """Hand something to the event loop; nothing where that has ended."""
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self.pieces.put_nowait, what)
 
 
 class Queue:
     """Requests to one model.
 
     Args:
-        model: what answers: ``predict(list, **options)`` and ``stream(one, **options)``.
+        model: what answers: ``predict(list, **options)``, ``stream_pieces(one, **options)``,
+            ``embed(texts)``, and ``begin`` where it has an engine.
         waiting: requests that may wait; more are refused.
         rows: texts that are answered together, at most.
-        threads: of them one answers many texts at once, several answer one request each.
+        threads: requests that are answered at the same time, at most, by a model that mixes them;
+            1: a model that answers one batch after the other.
     """
 
     def __init__(self, model: Any, *, waiting: int, rows: int, threads: int = 1) -> None:
         self._model, self._most, self._rows = model, waiting, rows
+        self._begin = _begin_of(model)
+        self._places = threads
         self._jobs: deque[Job] = deque()
+        self._begun: dict[Job, Begun] = {}
+        self._since: dict[Job, float] = {}
         self._changed = threading.Condition()
         self._closed = False
         self.successor: Queue | None = None
@@ -71,7 +52,7 @@ class Queue:
         self.batches: deque[int] = deque(maxlen=1_000)
         self._threads = [
             threading.Thread(target=self._work, name=f"tinyforge-answer-{i}", daemon=True)
-            for i in range(threads)
+            for i in range(1 if self._begin else threads)
         ]
         for thread in self._threads:
             thread.start()
@@ -86,75 +67,40 @@ class Queue:
         """Requests that are being answered."""
         return self._running
 
-    def put(self, job: Job) -> None:
-        """Let a job wait.
-
-        A closed queue hands it to its successor.
+    def ask(self, jobs: Sequence[Job], seconds: float) -> Told:
+        """Let jobs wait together, or none of them, and hear of them; to be used in a ``with``.
 
         Raises:
             Problem: 429 where too many wait already, 503 where the queue is closed for good.
         """
-        with self._changed:
-            closed = self._closed
-            if not closed:
-                self._add(job)
-        if closed and self.successor is not None:
-            self.successor.put(job)
-        elif closed:
-            raise Problem(503, "the server is stopping", code="draining", retry_after=5)
+        told = Told(jobs, self.leave, seconds)
+        self._put(jobs)
+        return told
 
-    def _add(self, job: Job) -> None:
-        if len(self._jobs) >= self._most:
-            ahead = self._seconds * len(self._jobs) / max(1, len(self._threads))
-            raise Problem(
-                429, "too many requests wait for this model", code="queue_full",
-                retry_after=max(1, min(60, round(ahead))),
-            )  # fmt: skip
-        self._jobs.append(job)
-        self._changed.notify()
-
-    async def answer(self, job: Job, seconds: float) -> list[Any]:
-        """All predictions of a job, in order.
+    async def answer(self, jobs: Sequence[Job], seconds: float) -> list[list[Any]]:
+        """What each job is told at its end, in order.
 
         Raises:
-            Problem: as ``put``; 504 after so many seconds; 400 where the model refuses a text.
+            Problem: as ``ask`` and ``Told.next``.
         """
-        async with contextlib.aclosing(self._follow(job, seconds)) as told:
-            async for found in told:
-                return list(found)
-        raise Problem(500, "the model gave no answer")
+        found: list[list[Any]] = [[] for _ in jobs]
+        with self.ask(jobs, seconds) as told:
+            while items := await told.next():
+                for place, what in items:
+                    found[place] = what
+        return found
 
-    def stream(self, job: Job, seconds: float) -> AsyncGenerator[Any, None]:
-        """Pieces of a job's one answer; raises as ``answer``."""
-        return self._follow(job, seconds)
-
-    async def _follow(self, job: Job, seconds: float) -> AsyncGenerator[Any, None]:
-        end = time.monotonic() + seconds
-        self.put(job)
-        try:
-            while True:
-                try:
-                    async with asyncio.timeout(max(0.0, end - time.monotonic())):
-                        item = await job.pieces.get()
-                except TimeoutError:
-                    raise Problem(
-                        504, "the answer took too long", code="timeout", retry_after=1
-                    ) from None
-                if item is _END:
-                    return
-                if isinstance(item, BaseException):
-                    raise _as_problem(item)
-                yield item
-        finally:
-            self._leave(job)
-
-    def _leave(self, job: Job) -> None:
+    def leave(self, job: Job) -> None:
         """Nobody waits for this job any more: it goes out of the queue, or stops being written."""
         job.left.set()
-        with self._changed, contextlib.suppress(ValueError):
-            self._jobs.remove(job)
+        with self._changed:
+            with contextlib.suppress(ValueError):
+                self._jobs.remove(job)
+            begun = self._begun.get(job)
+        if begun is not None:
+            begun.cancel()
         if self.successor is not None:
-            self.successor._leave(job)
+            self.successor.leave(job)
 
     def close(self) -> None:
         """Answer what waits, then end the threads."""
@@ -163,49 +109,94 @@ class Queue:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running)
+
+    def _put(self, jobs: Sequence[Job]) -> None:
+        """A closed queue hands them to its successor."""
+        with self._changed:
+            closed = self._closed
+            if not closed:
+                self._add(jobs)
+        if closed and self.successor is not None:
+            self.successor._put(jobs)
+        elif closed:
+            raise Problem(503, "the server is stopping", code="draining", retry_after=5)
+
+    def _add(self, jobs: Sequence[Job]) -> None:
+        if len(self._jobs) + len(jobs) > self._most:
+            ahead = self._seconds * len(self._jobs) / self._places
+            raise Problem(
+                429, "too many requests wait for this model", code="queue_full",
+                retry_after=max(1, min(60, round(ahead))),
+            )  # fmt: skip
+        self._jobs += jobs
+        self._changed.notify(len(jobs))
 
     def _work(self) -> None:
         while (jobs := self._next()) is not None:
-            started = time.monotonic()
+            if self._begin is not None and jobs[0].kind != "embed":
+                self._start(jobs[0])
+                continue
             self._do(jobs)
-            with self._changed:
-                self._running -= len(jobs)
-                taken = (time.monotonic() - started) / len(jobs)
-                self._seconds += (taken - self._seconds) / 8
+            for job in jobs:
+                self._ended(job, len(jobs))
 
     def _next(self) -> list[Job] | None:
         """The oldest job, and all behind it that can be answered with it; None: no more come."""
         with self._changed:
-            while not self._jobs:
-                if self._closed:
+            while not self._jobs or (self._begin is not None and self._running >= self._places):
+                if self._closed and not self._jobs:
                     return None
                 self._changed.wait()
             jobs = [self._jobs.popleft()]
-            if len(self._threads) == 1 and not jobs[0].streamed:
+            if self._places == 1 and self._begin is None and jobs[0].kind != "stream":
                 self._gather(jobs)
             self._running += len(jobs)
+            for job in jobs:
+                self._since[job] = time.monotonic()
             return jobs
 
     def _gather(self, jobs: list[Job]) -> None:
         rows, first = len(jobs[0].given), jobs[0]
         for job in list(self._jobs):
-            fits = not job.streamed and job.options == first.options
+            fits = job.kind == first.kind and job.options == first.options
             if fits and rows + len(job.given) <= self._rows:
                 self._jobs.remove(job)
                 jobs.append(job)
                 rows += len(job.given)
 
+    def _ended(self, job: Job, together: int = 1) -> None:
+        """A job is answered, refused or left: its place is free."""
+        with self._changed:
+            self._running -= 1
+            self._begun.pop(job, None)
+            taken = (time.monotonic() - self._since.pop(job)) / together
+            self._seconds += (taken - self._seconds) / 8
+            self._changed.notify_all()
+
+    def _start(self, job: Job) -> None:
+        """Hand a job to the engine; what comes of it is told by the engine's thread."""
+        begun = Begun(job, self._ended)
+        with self._changed:
+            self._begun[job] = begun
+            self.batches.append(self._running)
+        job.version = self._version
+        begun.start(self._begin)
+
     def _do(self, jobs: list[Job]) -> None:
         wanted = [job for job in jobs if not job.left.is_set()]
         if not wanted:
             return
-        if wanted[0].streamed:
+        for job in wanted:
+            job.version = self._version
+        if wanted[0].kind == "stream":
             self._write(wanted[0])
             return
         given = [each for job in wanted for each in job.given]
         self.batches.append(len(given))
         try:
-            found = self._model.predict(given, **wanted[0].options)
+            found = self._found(wanted[0], given)
         except BaseException as error:
             if len(wanted) > 1 and isinstance(error, TinyForgeError):
                 for job in wanted:  # the others must not suffer for one
@@ -216,27 +207,33 @@ class Queue:
             return
         start = 0
         for job in wanted:
-            job.tell(found[start : start + len(job.given)])
+            job.tell(list(found[start : start + len(job.given)]))
             start += len(job.given)
+
+    def _found(self, job: Job, given: list[Any]) -> Any:
+        if job.kind == "embed":
+            return self._model.embed(given)
+        return self._model.predict(given, **job.options)
 
     def _write(self, job: Job) -> None:
         try:
-            with contextlib.closing(self._model.stream(job.given[0], **job.options)) as pieces:
+            with contextlib.closing(
+                self._model.stream_pieces(job.given[0], **job.options)
+            ) as pieces:
                 for piece in pieces:
                     if job.left.is_set():
                         return
                     job.tell(piece)
-            job.tell(_END)
         except BaseException as error:
             job.tell(error)
 
+    @property
+    def _version(self) -> str:
+        return str(getattr(self._model, "hash", ""))
 
-def _as_problem(error: BaseException) -> BaseException:
-    """What the model refuses is the client's; anything else is ours and says nothing of itself."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, TinyForgeError) and error.exit_code == 2:
-        text = error.what + (f". {error.fix}" if error.fix else "")
-        return Problem(400, text, code="refused_by_model")
-    log.error("a model failed: %s: %s", type(error).__name__, error)
-    return Problem(500, "the model failed; the server's log says more", code="model_failed")
+
+def _begin_of(model: Any) -> Any:
+    """What hands an input to the model's engine; None where it has none, or searches with beams,
+    which have nothing to tell before the end."""
+    beams = getattr(getattr(model, "settings", None), "num_beams", 1)
+    return getattr(model, "begin", None) if beams == 1 else None

@@ -19,6 +19,7 @@ TASKS = Registry(
         "text2text": "tinyforge.tasks.text2text:Text2Text",
         "instruct": "tinyforge.tasks.instruct:Instruct",
         "language-model": "tinyforge.tasks.language_model:LanguageModel",
+        "preference": "tinyforge.tasks.preference:Preference",
     },
 )
 """Name to class. A class has ``build`` (from settings) and ``from_state`` (from a model folder)."""

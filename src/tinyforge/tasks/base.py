@@ -16,7 +16,7 @@ class Task(Protocol):
     """One way of learning from examples. See ``tinyforge.tasks.TASKS`` for the table.
 
     Attributes:
-        name: ``classify``, ``text2text``, ``instruct`` or ``language-model``.
+        name: ``classify``, ``text2text``, ``instruct``, ``language-model`` or ``preference``.
         family: what kind of model it is for: ``encoder``, ``encoder-decoder`` or ``decoder``.
         tokenizer: the Hugging Face tokenizer.
     """

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 CHUNK = {"cpu": 2**24, "cuda": 2**27}
 """Logits computed at one time, at most: small enough to spare memory, large enough for speed."""
@@ -58,7 +59,7 @@ class Head:
         if self.scale != 1.0:
             logits *= self.scale
         if self.cap is not None:
-            logits = logits.div_(self.cap).tanh_().mul_(self.cap)
+            logits = logits.div_(self.cap).tanh_() * self.cap  # tanh's own slope needs its output
         return logits
 
 
@@ -80,24 +81,34 @@ def chunked_cross_entropy(
     return loss
 
 
-@torch.no_grad()
 def cross_entropy_each(
     states: Tensor, head: Head, wanted: Tensor, smoothing: float = 0.0
 ) -> Tensor:
-    """Cross-entropy in nats at every position: float32, shape (positions,)."""
+    """Cross-entropy in nats at every position: float32, shape (positions,).
+
+    Where gradients are on, a chunk's logits are computed again in the backward pass, so that only
+    one chunk of them is in memory at a time there too.
+    """
     dtype = _dtype(states)
     losses = [torch.zeros(0, device=states.device)]
     with torch.autocast(states.device.type, enabled=False):
         weight = head.weight.to(dtype)
         for part in _parts(len(states), len(weight), states.device.type):
-            logits = head.logits(states[part].to(dtype), weight)
-            log_probabilities = logits.log_softmax(-1)
-            picked = log_probabilities.gather(1, wanted[part][:, None])[:, 0]
-            loss = -(1 - smoothing) * picked
-            if smoothing:
-                loss -= smoothing * log_probabilities.mean(-1)
-            losses.append(loss)
+            given = (head, states[part].to(dtype), weight, wanted[part], smoothing)
+            if torch.is_grad_enabled():
+                found = checkpoint(_each, *given, use_reentrant=False, preserve_rng_state=False)
+            else:
+                found = _each(*given)
+            losses.append(found)
     return torch.cat(losses)
+
+
+def _each(head: Head, states: Tensor, weight: Tensor, wanted: Tensor, smoothing: float) -> Tensor:
+    log_probabilities = head.logits(states, weight).log_softmax(-1)
+    loss = -(1 - smoothing) * log_probabilities.gather(1, wanted[:, None])[:, 0]
+    if smoothing:
+        loss = loss - smoothing * log_probabilities.mean(-1)
+    return loss
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

@@ -66,6 +66,11 @@ def token_loss(
 @torch.no_grad()
 def row_losses(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
     """Cross-entropy in nats summed over each row's targets: float32, shape (rows,)."""
+    return learnt_row_losses(model, inputs, targets)
+
+
+def learnt_row_losses(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
+    """The same, to be differentiated: for losses that weigh rows by one another."""
     supervised = targets != IGNORED
     wanted = targets[supervised]
     way = way_of(model, inputs, targets)
@@ -77,7 +82,7 @@ def row_losses(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:
         logits = _gathered_logits if way == "gathered" else _plain_logits
         each = _cross_entropy(logits(model, inputs, supervised), wanted, 0.0, "none")
     rows = supervised.nonzero()[:, 0]
-    return torch.zeros(len(targets), device=each.device).index_add_(0, rows, each)
+    return torch.zeros(len(targets), device=each.device).index_add(0, rows, each)
 
 
 def supervised_logits(model: Any, inputs: Inputs, targets: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ class Progress:
         examples: rows learnt from; ``tokens`` without padding.
         seconds: training time so far, over all resumed parts.
         mean_loss: running mean of the loss, slow enough to see a spike against; None at first.
-        first_loss: mean loss of the first steps: what a model that knows nothing has.
+        first_loss: largest loss of the first steps: what a model that knows nothing has.
         losses: how many losses are in ``mean_loss``.
         returns: how often training went back after trouble; each one halves ``lr_scale``.
         forgiven: steps at which a spike was seen before: their batch is odd, not the training.

@@ -65,7 +65,9 @@ def note_loss(progress: Progress, loss: float) -> None:
     count = progress.losses
     if count < WATCHED_FROM:
         mean = ((progress.mean_loss or 0.0) * count + loss) / (count + 1)
-        progress.mean_loss = progress.first_loss = mean
+        progress.mean_loss = mean
+        # The largest: batches of like length may hold one label each, and swing far around a mean.
+        progress.first_loss = max(progress.first_loss or 0.0, loss)
     else:
         mean = progress.mean_loss or 0.0
         progress.mean_loss = MEMORY_OF_MEAN * mean + (1 - MEMORY_OF_MEAN) * loss

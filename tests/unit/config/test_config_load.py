@@ -126,7 +126,7 @@ def test_wrong_values_say_what_is_allowed(text: str, expected: str) -> None:
         ("num_epochs", "Did you mean 'train.epochs'?"),
         ("train.use_lora", "Did you mean 'lora.enabled'?"),
         ("train.zzzzz", "Settings of train: train.epochs"),
-        ("qqq.zzzzz", "the stages are data, model, lora, train, evaluate, generate"),
+        ("qqq.zzzzz", "the stages are data, model, lora, preference, train, evaluate, generate"),
     ],
 )
 def test_unknown_names_are_matched_across_stages(name: str, meant: str) -> None:

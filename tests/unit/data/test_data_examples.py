@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tinyforge.config.data import DataSettings
+from tinyforge.data.cells import BadRow
 from tinyforge.data.columns import recognise
-from tinyforge.data.examples import BadRow, example_maker, time_key
+from tinyforge.data.examples import example_maker, time_key
 from tinyforge.errors import DataError
 from tinyforge.records.examples import Example, Message
 from tinyforge.records.rows import Rejected, Row, Source
@@ -160,8 +161,10 @@ def test_language_model() -> None:
 def test_columns_that_cannot_serve_the_task() -> None:
     with pytest.raises(DataError, match="task classify cannot use"):
         convert("classify", {"text": "alone"})
-    with pytest.raises(DataError, match="task instruct cannot use"):
-        convert("instruct", {"chosen": "a", "rejected": "b"})
+    with pytest.raises(DataError, match="task text2text cannot use"):
+        convert("text2text", {"chosen": "a", "rejected": "b"})
+    with pytest.raises(DataError, match="needs a better and a worse answer"):
+        convert("preference", {"prompt": "a", "completion": "b"})
 
 
 def test_group_and_time() -> None:

@@ -139,7 +139,7 @@ def test_both_backends_have_the_same_words():
         return {name for name in dir(kind) if not name.startswith("_")}
 
     assert public(TorchModel) - public(OnnxModel) == {"from_loaded"}
-    assert public(OnnxModel) - public(TorchModel) == {"close", "engine"}
+    assert public(OnnxModel) - public(TorchModel) == {"begin", "close", "engine"}
 
 
 def test_settings_of_the_export_hold_below_the_given_ones(tmp_path):
@@ -342,6 +342,10 @@ def test_threads_are_those_that_the_process_may_use(monkeypatch):
     from tinyforge.inference.onnx import sessions
 
     monkeypatch.setattr(sessions.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     for limit, wanted in (("", 4), ("max 100000", 4), ("150000 100000", 2), ("50000 100000", 1)):
         monkeypatch.setattr(sessions, "_cpu_limit", lambda limit=limit: limit)
         assert allowed_cores.__wrapped__() == wanted
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(sessions, "_cpu_limit", lambda: "")
+    assert allowed_cores.__wrapped__() == 3

@@ -46,7 +46,20 @@ def test_the_user_decides_first() -> None:
     assert choose_task(survey(LABELLED, DataSettings()), "decoder", "instruct")[0] == "instruct"
 
 
-def test_preference_pairs_are_not_trained_on_in_silence() -> None:
+@pytest.mark.parametrize("family", ["decoder", "encoder", None])
+def test_preference_pairs_are_learnt_as_such(family: str | None) -> None:
     rows = [{"prompt": f"p {i}", "chosen": f"good {i}", "rejected": f"bad {i}"} for i in range(9)]
-    with pytest.raises(DataError, match="preference pairs"):
-        choose_task(survey(rows, DataSettings()), "decoder", "auto")
+    name, why = choose_task(survey(rows, DataSettings()), family, "auto")
+    assert (name, why) == (
+        "preference",
+        "task preference: each row holds a better and a worse answer",
+    )
+
+
+def test_bad_answers_are_not_learnt_like_good_ones() -> None:
+    rows = [{**row, "label": bool(i % 3)} for i, row in enumerate(CHATS)]
+    with pytest.raises(DataError, match="'label' marks these chats as good or bad"):
+        choose_task(survey(rows, DataSettings()), None, "auto")
+    assert choose_task(survey(rows, DataSettings()), None, "instruct")[0] == "instruct"
+    scored = [{**row, "label": i} for i, row in enumerate(CHATS)]
+    assert choose_task(survey(scored, DataSettings()), None, "auto")[0] == "instruct"

@@ -60,14 +60,23 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
 
 
 def test_a_client_that_leaves_frees_its_place() -> None:
-    app = application({"echo": Echo(seconds=0.4)}, batch_rows=1)
+    go_on = threading.Event()
+
+    class Slow(Echo):
+        def predict(self, given: list[Any], **options: Any) -> list[Any]:
+            go_on.wait(20)
+            return super().predict(given, **options)
+
+    app = application({"echo": Slow()}, batch_rows=1)
     with listening(app) as (host, port):
         url = f"http://{host}:{port}/predict"
         for _ in range(6):
             with contextlib.suppress(httpx.TimeoutException):
                 httpx.post(url, json={"input": "a"}, timeout=0.1)
+        until(lambda: state_of(app).queue.waiting == 0)
+        go_on.set()
         assert httpx.post(url, json={"input": "a b"}).json()["output"] == "b a"
-    assert len(state_of(app).model.calls) <= 4  # of the six, those that were begun in time
+    assert len(state_of(app).model.calls) <= 2  # of the six, one at most was begun in time
 
 
 def test_a_stream_that_nobody_reads_ends() -> None:
@@ -107,29 +116,6 @@ def test_slow_senders_are_cut_off_and_health_goes_on_answering() -> None:
             each.close()
 
 
-def test_a_slow_reader_is_cut_off() -> None:
-    app = application({"echo": Echo()}, write_seconds=0.5, max_input_characters=10**7,
-                      max_body_bytes=10**8)  # fmt: skip
-    with listening(app) as (host, port):
-        slow = socket.socket()
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.connect((host, port))
-        text = "word " * 1_500_000
-        body = b'{"input": "' + text.encode() + b'"}'
-        head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        time.sleep(2.5)
-        slow.settimeout(5)
-        received = 0
-        try:
-            while piece := slow.recv(65536):
-                received += len(piece)
-        except ConnectionResetError:
-            pass
-        assert received < len(text)
-        slow.close()
-
-
 def test_stopping_lets_running_answers_end_and_takes_no_new_ones() -> None:
     app = application({"echo": Echo(seconds=1.0)})
     found: dict[str, Any] = {}
@@ -142,7 +128,7 @@ def test_stopping_lets_running_answers_end_and_takes_no_new_ones() -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         until(lambda: state_of(app).queue.running == 1)
-        app.state.draining = True
+        app.state.draining = app.state.closed = True
         assert httpx.get(f"{url}/ready").status_code == 503
         assert httpx.get(f"{url}/health").status_code == 200
         refused = httpx.post(f"{url}/predict", json={"input": "a"})

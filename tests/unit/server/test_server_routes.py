@@ -29,7 +29,7 @@ def test_one_text_is_answered(client: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "output": "you are how", "confidence": 0.5, "model": "echo", "version": "abcdef012345",
-        "labels": None, "scores": None, "finish_reason": "stop",
+        "labels": None, "scores": None, "finish_reason": "stop", "safeguard": None,
     }  # fmt: skip
 
 
@@ -48,7 +48,9 @@ def test_a_classifier_gives_labels_and_scores_when_asked(client: httpx.Client) -
 def test_a_chat_is_given_whole_to_a_model_that_chats(client: httpx.Client, app: Any) -> None:
     turns = [{"role": "developer", "content": "be brief"}, {"role": "user", "content": "x y"}]
     answer = client.post("/v1/chat/completions", json={"model": "chat", "messages": turns})
-    assert answer.json()["choices"][0]["message"] == {"role": "assistant", "content": "y x"}
+    assert answer.json()["choices"][0]["message"] == {
+        "role": "assistant", "content": "y x", "refusal": None
+    }  # fmt: skip
     assert answer.json()["usage"] == {
         "prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4
     }  # fmt: skip
@@ -84,7 +86,7 @@ def test_openai_clients_work_unchanged(client: httpx.Client) -> None:
         ({"input": "a", "temperature": -1}, "temperature"),
         ({"input": "a", "temperature": True}, "temperature"),
         ({"input": "a", "maximum": 3}, "maximum"),
-        ({"input": "a", "max_new_tokens": 10**9}, "max_tokens"),
+        ({"input": "a", "max_new_tokens": 10**9}, "max_new_tokens"),
         ({"input": ["a"] * 300}, "input"),
         ({"input": "a" * 300_000}, "input"),
         ({}, "input"),
@@ -96,6 +98,27 @@ def test_wrong_bodies_are_named(client: httpx.Client, body: Any, param: str) -> 
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert (error["param"] or "").startswith(param)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b'{"input": "a", "\\ud800": 1}', "string_unicode"),
+        (json.dumps({f"f{i}": 1 for i in range(5_000)}).encode(), "too_many_fields"),
+        (json.dumps({"input": [1] * 5_000}).encode(), "string_type"),
+        (b'{"input": [{"role": "x", "content": "a"}]}', "literal_error"),
+        (b'{"input": {}}', "no_text"),
+        (b'{"input": "a", "temperature": NaN}', "greater_than_equal"),
+        (b'{"input": "a", "temperature": 1e999}', "less_than_equal"),
+        (b'{"input": "a", "top_k": ' + b"9" * 5_000 + b"}", None),
+        (b"[]", "model_attributes_type"),
+    ],
+)  # fmt: skip
+def test_hostile_bodies_are_refused_by_their_first_mistake(
+    client: httpx.Client, content: bytes, code: str | None
+) -> None:
+    answer = client.post("/predict", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
 
 
 @pytest.mark.parametrize(

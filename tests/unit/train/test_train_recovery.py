@@ -237,6 +237,14 @@ def test_one_mislabelled_row_late_in_training_is_no_spike() -> None:
         examine(progress, 3.0, 1.0, examples=32, spike_factor=5.0)
 
 
+def test_batches_that_swing_from_the_start_are_no_spikes() -> None:
+    """Batches of like length, each with one label, where length tells the label."""
+    progress = seen(*[0.1, 0.1, 0.1, 3.5] * 5, *[0.02] * 200)
+    examine(progress, 3.8, 1.0, examples=32, spike_factor=5.0)
+    with pytest.raises(Trouble):
+        examine(progress, 8.0, 1.0, examples=32, spike_factor=5.0)
+
+
 def test_out_of_memory_is_told_from_other_errors() -> None:
     assert all(is_out_of_memory(error) for error in OUT_OF_MEMORY)
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import cache
 from typing import Any
 
 from tinyforge.corpus.cleaning.measure import Measured
 from tinyforge.errors import MissingPackageError, SettingError
+from tinyforge.text.languages import language_model
 
 LEAST_LETTERS = 20
 """Letters below which a text says too little to tell its language."""
@@ -101,18 +101,12 @@ def _sample_of(text: str, size: int) -> str:
     return "\n".join(pieces)
 
 
-@cache
 def _model() -> Any:
     try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+        return language_model()
     except ImportError as error:
         raise MissingPackageError(
             "py3langid",
             needed_for="Identifying languages (clean.identify_language)",
             extra="data",
         ) from error
-    model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Languages without a two-letter code are few in any corpus, and short texts in other
-    # languages are often mistaken for them. "zxx" stands for what is no language.
-    model.set_languages([code for code in model.labels if len(code) == 2 or code == "zxx"])
-    return model

@@ -35,6 +35,9 @@ is null, and each one that was made has a ``sentence`` for people::
       "out_of_scope": null | {                            [out_of_scope.scope_scores]
         "inside", "outside", "best": name, "scores": [{"name", "title", "auroc", "low", "high",
         "fpr95", "fpr95_low", "fpr95_high", "threshold"}], "sentence"},
+      "alarm": null | {                                   [recipes/alarms.py]
+        "labels", "value", "rate", "guaranteed", "validation_rows", "recall", "precision",
+        "false_alarms": null | {"value", "low", "high", "rows"}, "sentence"},
       "gap": null | {"metric", "train", "test", "difference", "low", "high", "train_rows",
         "large": bool, "sentence"},
       "forgetting": null | {                              [forgetting.probe]
@@ -60,6 +63,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyforge.evaluate.evaluation import Evaluation
+from tinyforge.evaluate.findings.alarms import Alarm
 from tinyforge.evaluate.findings.errors import Errors, find_errors
 from tinyforge.evaluate.findings.forgetting import Forgetting
 from tinyforge.evaluate.findings.gap import Gap, find_gap
@@ -77,7 +81,7 @@ from tinyforge.records.examples import Example
 _SUSPECTS = 100
 _ORDER = (
     "leaks", "power", "label_errors", "learning_curve", "slices", "gap", "forgetting",
-    "out_of_scope", "abstention",
+    "out_of_scope", "abstention", "alarm",
 )  # fmt: skip
 
 
@@ -95,6 +99,7 @@ class Findings:
     gap: Gap | None = None
     forgetting: Forgetting | None = None
     learning_curve: LearningCurve | None = None
+    alarm: Alarm | None = None
 
     def sentences(self) -> list[str]:
         """Every finding in a sentence, the most useful first."""
@@ -126,6 +131,7 @@ def find(
     out_of_scope: OutOfScope | None = None,
     forgetting: Forgetting | None = None,
     learning_curve: LearningCurve | None = None,
+    alarm: Alarm | None = None,
     seed: int = 0,
     work: Path | None = None,
 ) -> Findings:
@@ -139,8 +145,8 @@ def find(
         near_duplicate: similarity from which a test row counts as seen.
         trained: the model on some training rows; gives the gap.
         threshold: chosen on validation rows with ``thresholds.choose_threshold``, or loaded.
-        label_errors, out_of_scope, forgetting, learning_curve: made by who has the model; without
-            ``out_of_scope`` test rows with a label such as "oos" are taken.
+        label_errors, out_of_scope, forgetting, learning_curve, alarm: made by who has the model;
+            without ``out_of_scope`` test rows with a label such as "oos" are taken.
         seed: of the choice of independent rows.
         work: for temporary files.
     """
@@ -159,6 +165,7 @@ def find(
         gap=find_gap(trained, evaluation) if trained is not None else None,
         forgetting=forgetting,
         learning_curve=learning_curve,
+        alarm=alarm,
     )
 
 

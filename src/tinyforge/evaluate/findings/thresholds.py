@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.artifacts.files import read_json, write_json
+from tinyforge.artifacts.thresholds import ABSTENTION
 from tinyforge.errors import FolderError
 from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.findings.intervals import share_interval, upper_limit
@@ -28,7 +29,7 @@ DOUBT = 0.05
 """Chance that a guaranteed accuracy does not hold on rows like the validation rows."""
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
-FILE = Path("tinyforge") / "threshold.json"
+FILE = ABSTENTION
 _FEWEST = 20
 _STARTS = (1.5, 3.0, 6.0)
 """Where the walks begin: times the rows that, all of them right, would just do."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinyforge.artifacts.export_folder import CacheLayout, ExportRecord
+from tinyforge.artifacts.export_folder import HIDDEN, STATES, CacheLayout, ExportRecord
 from tinyforge.export.gate.reference import Ids, Steps
 from tinyforge.export.gate.tolerance import Floats
 from tinyforge.inference.onnx.sessions import open_session
@@ -51,7 +51,8 @@ def wrong_names(record: ExportRecord, folder: Path) -> str:
         for wanted, there, verb in (
             (inputs, set(session.inputs), "take"), (outputs, set(session.outputs), "give"),
         ):  # fmt: skip
-            missing, extra = sorted(wanted - there), sorted(there - wanted)
+            known = wanted | ({HIDDEN} if verb == "give" and role in STATES else set())
+            missing, extra = sorted(wanted - there), sorted(there - known)
             if missing:
                 return f"the graph {record.graphs[role]} does not {verb} {missing[0]}"
             if extra:
@@ -126,7 +127,8 @@ class DecoderGraphs:
         mask = np.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             ids[row, : len(prompt)], mask[row, : len(prompt)] = prompt, 1
-        found = self._encoder.run({"input_ids": ids, "attention_mask": mask})
+        names = [name for name in self._encoder.outputs if name != HIDDEN]
+        found = self._encoder.run({"input_ids": ids, "attention_mask": mask}, names)
         return {**found, "encoder_attention_mask": mask}
 
     def _padded(self, rows: Sequence[Ids]) -> tuple[Ids, Ids, Ids]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinyforge.artifacts.export_folder import CacheLayout
+from tinyforge.artifacts.export_folder import HIDDEN, CacheLayout
 from tinyforge.errors import ModelError
 from tinyforge.export.graphs.fused import Masks, fusable, graph_operators, masked
 from tinyforge.export.graphs.parts import (
@@ -31,14 +31,16 @@ KINDS = ("t5", "mt5", "umt5")
 
 
 class EncoderGraph(nn.Module):
-    """Ids and mask, int64 (rows, source), to keys and values of the decoder's cross-attention."""
+    """Ids and mask, int64 (rows, source), to keys and values of the decoder's cross-attention, and
+    to the last hidden states."""
 
     def __init__(self, model: Any, fused: bool) -> None:
         super().__init__()
         self.model, self._fused = model, fused
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        """Key and value of each layer of the decoder: (rows, heads, source, head size)."""
+        """Key and value of each layer of the decoder: (rows, heads, source, head size); then the
+        states that they are made from: (rows, source, width)."""
         bias = None if self._fused else padding_bias(attention_mask)
         with masked(Masks(own=attention_mask.to(torch.int32))):
             states = self.model.encoder(input_ids=input_ids, attention_mask=bias)[0]
@@ -49,7 +51,7 @@ class EncoderGraph(nn.Module):
                 flat = project(states)
                 size = (*flat.shape[:2], attention.n_heads, attention.key_value_proj_dim)
                 found.append(flat.view(size).transpose(1, 2))
-        return tuple(found)
+        return (*found, states)
 
 
 class DecoderGraph(nn.Module):
@@ -121,7 +123,10 @@ def write(model: Any, paths: Mapping[str, Path]) -> CacheLayout:
                 EncoderGraph(model, fused),
                 _tokens("source", vocabulary),
                 {},
-                dict.fromkeys(names("cross", layers), ("rows", heads, "source", size)),
+                {
+                    **dict.fromkeys(names("cross", layers), ("rows", heads, "source", size)),
+                    HIDDEN: ("rows", "source", config.d_model),
+                },
             )
             save(encoder, paths["encoder"])
             del encoder

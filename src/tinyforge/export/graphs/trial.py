@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tinyforge.artifacts.export_folder import CacheLayout
+from tinyforge.artifacts.export_folder import HIDDEN, CacheLayout
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -31,17 +31,22 @@ class Mismatch(Exception):  # noqa: N818 - it ends an attempt, not the export
 
 
 def try_classifier(model: Any, path: Path) -> None:
-    """Raises Mismatch where a classifier's graph gives other logits."""
+    """Raises Mismatch where a classifier's graph gives other logits, or hidden states."""
     ids, mask = rows_of(model, LENGTHS)
+    tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
     with torch.no_grad():
-        wanted = model(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask))
-    found = Graph(path).run({"input_ids": ids, "attention_mask": mask}, ["logits"])["logits"]
-    compare("logits", found, wanted.logits)
+        wanted = model(**tensors)
+    found = Graph(path).run({"input_ids": ids, "attention_mask": mask})
+    compare("logits", found["logits"], wanted.logits)
+    if HIDDEN in found:
+        with torch.no_grad():
+            states = model.base_model(**tensors)[0]
+        compare_states(found[HIDDEN], states, mask)
 
 
 def try_encoder_decoder(model: Any, paths: Mapping[str, Path]) -> None:
-    """Raises Mismatch where the decoder gives other logits, step by step, than when it reads all
-    at once."""
+    """Raises Mismatch where the encoder gives other states, or the decoder other logits, step by
+    step, than when it reads all at once."""
     ids, mask = rows_of(model, LENGTHS)
     target, _ = rows_of(model, [sum(STEPS)] * len(LENGTHS), seed=1)
     with torch.no_grad():
@@ -50,6 +55,11 @@ def try_encoder_decoder(model: Any, paths: Mapping[str, Path]) -> None:
             decoder_input_ids=torch.from_numpy(target),
         ).logits  # fmt: skip
     crosses = Graph(paths["encoder"]).run({"input_ids": ids, "attention_mask": mask})
+    with torch.no_grad():
+        states = model.encoder(
+            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)
+        )[0]
+    compare_states(crosses.pop(HIDDEN), states, mask)
     decoder = Graph(paths["decoder"])
     fixed = {"encoder_attention_mask": mask, **crosses}
     counts = np.zeros(len(target), dtype=np.int64)
@@ -146,6 +156,12 @@ def compare(what: str, found: Floats, wanted: Any) -> None:
     worst = float(np.abs(found - right).max(initial=0.0)) / scale
     if not worst <= TOLERANCE:
         raise Mismatch(f"{what} are {worst:.2g} off")
+
+
+def compare_states(found: Floats, wanted: Any, mask: Ids) -> None:
+    """``compare`` for hidden states, at the places that hold a token."""
+    kept = mask == 1
+    compare("hidden states", found[kept], wanted[torch.from_numpy(kept)])
 
 
 def rows_of(model: Any, lengths: Sequence[int], seed: int = 0) -> tuple[Ids, Ids]:

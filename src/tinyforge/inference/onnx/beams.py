@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tinyforge.inference.onnx.engine_rows import Row
 from tinyforge.inference.onnx.writer_rules import Rules
 from tinyforge.inference.sampling import shortlist
-from tinyforge.inference.writing import StopStrings
+from tinyforge.inference.stop_strings import StopStrings
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]

@@ -9,23 +9,24 @@ answers that are being written (Yu et al. 2022, "Orca"; prompts in pieces: Agraw
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tinyforge.config.evaluate import GenerateSettings
-from tinyforge.errors import ModelError, SettingError
+from tinyforge.errors import ModelError, SettingError, TinyForgeError
 from tinyforge.inference.onnx.beams import Beams, Branches, Search
 from tinyforge.inference.onnx.engine_rows import Floats, Lanes
-from tinyforge.inference.onnx.engine_tickets import Stream, Ticket
+from tinyforge.inference.onnx.engine_tickets import Stats, Stream, Ticket, Watch
 from tinyforge.inference.onnx.writer_rules import Rules
-from tinyforge.inference.sampling import Draw, log_probability, source_of_noise
-from tinyforge.inference.writing import StopStrings, Writing
+from tinyforge.inference.sampling import Draw, chances, log_probability, source_of_noise
+from tinyforge.inference.stop_strings import StopStrings
+from tinyforge.inference.writing import Writing
 from tinyforge.records.encoded import Encoded
 
 BUSY, MOST, IDLE = 64, 256, 512
@@ -36,25 +37,6 @@ BEAMS = 128
 """Beams of all answers that are searched for together, at most."""
 
 _live: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What an engine is doing.
-
-    Attributes:
-        running: answers being written, or their prompts being read.
-        waiting: answers that wait for memory, or for their turn.
-        tokens: tokens written since the engine was made.
-        reused: tokens of prompts that did not have to be read, since others begin like them.
-        bytes_held: memory for keys and values, taken or promised.
-    """
-
-    running: int
-    waiting: int
-    tokens: int
-    reused: int
-    bytes_held: int
 
 
 class Engine:
@@ -85,6 +67,7 @@ class Engine:
         self._inbox: deque[Stream] = deque()
         self._waiting: deque[Stream] = deque()
         self._cancelled: deque[Stream] = deque()
+        self._ended: deque[Stream] = deque()
         self._thread: threading.Thread | None = None
         self._closed = False
         self._beams: Beams | None = None
@@ -99,6 +82,7 @@ class Engine:
         settings: GenerateSettings,
         *,
         on_token: Callable[[int], object] | None = None,
+        watch: Watch | None = None,
     ) -> Ticket:
         """Begin an answer as soon as there is room for it, in order of arrival.
 
@@ -107,16 +91,18 @@ class Engine:
             settings: as long as ``batch_size`` others are being written, this one waits.
             on_token: called in the engine's thread with each token; it has to return at once.
                 What it raises ends this answer.
+            watch: the same, and told of the answer's end.
 
         Raises:
-            SettingError: the answer does not fit into the memory that may be used.
+            SettingError: the answer does not fit into the memory that may be used, or its JSON
+                schema cannot be followed.
             ModelError: the engine is closed.
         """
-        return self._taken([self._stream(prompt, settings, on_token)])[0]
+        return self._taken([self._stream(prompt, settings, on_token, watch)])[0]
 
     def submit_all(self, prompts: Sequence[Encoded], settings: GenerateSettings) -> list[Ticket]:
         """``submit`` for several prompts that begin together, or not at all."""
-        return self._taken([self._stream(prompt, settings, None) for prompt in prompts])
+        return self._taken([self._stream(prompt, settings) for prompt in prompts])
 
     def stats(self) -> Stats:
         """What it is doing now."""
@@ -145,11 +131,13 @@ class Engine:
         self,
         prompt: Encoded,
         settings: GenerateSettings,
-        on_token: Callable[[int], object] | None,
+        on_token: Callable[[int], object] | None = None,
+        watch: Watch | None = None,
     ) -> Stream:
         stream = Stream(
             prompt.input_ids.astype(np.int64), self._writing.room(prompt, settings),
-            settings=settings, on_token=on_token,
+            settings=settings, on_token=on_token, watch=watch,
+            guide=self._writing.guide(settings),
         )  # fmt: skip
         if settings.temperature > 0:
             stream.draw = Draw(settings, source_of_noise(prompt.input_ids, settings.seed))
@@ -185,8 +173,10 @@ class Engine:
             try:
                 while self._more():
                     self._turn()
+                    self._tell_ended()
             except BaseException as error:
                 self._fail(error)
+            self._tell_ended()
 
     def _more(self) -> bool:
         """Take in what was submitted, let go of what was cancelled; False, and the thread ends,
@@ -287,17 +277,40 @@ class Engine:
         written = stream.written
         if not self._rules.plain:
             logits = self._rules.apply(logits, len(written), stream.room)
-        token = int(logits.argmax()) if stream.draw is None else stream.draw(logits)
-        if len(self._scratch) != len(logits):
-            self._scratch = np.empty(len(logits), dtype=np.float32)
-        stream.logs.append(log_probability(logits, token, self._scratch))
+        guide, admitted = stream.guide, logits
+        if guide is not None:
+            try:
+                admitted = guide.admitted(logits)
+            except TinyForgeError as error:  # this schema's own affair
+                self._end(stream, "cancelled", error)
+                return
+        token = int(admitted.argmax()) if stream.draw is None else stream.draw(admitted)
+        self._measure(stream, logits, token)
         written.append(token)
         stream.token = token
+        if guide is not None:
+            guide.push(token)
         self._tell(stream, token)
-        if token in self._rules.ends or (stream.text is not None and _stopped(stream, token)):
+        if token in self._rules.ends:
+            self._end(stream, "stop" if guide is None else guide.reason)
+        elif stream.text is not None and _stopped(stream, token):
             self._end(stream, "stop")
+        elif guide is not None and guide.over:
+            self._end(stream, guide.reason)
         elif len(written) >= stream.room:
             self._end(stream, "length")
+
+    def _measure(self, stream: Stream, logits: Floats, token: int) -> None:
+        """How likely the model itself finds the token, and which it finds the likeliest."""
+        if len(self._scratch) != len(logits):
+            self._scratch = np.empty(len(logits), dtype=np.float32)
+        count = stream.settings.logprobs
+        if count is None:
+            stream.logs.append(log_probability(logits, token, self._scratch))
+            return
+        found = chances(logits, token, count, self._scratch)
+        stream.logs.append(found.log_probability)
+        stream.chances.append(found)
 
     def _tell(self, stream: Stream, token: int) -> None:
         if stream.state == "over":
@@ -313,7 +326,7 @@ class Engine:
         state = stream.state
         if state == "over":
             return
-        stream.end(reason, failure)
+        self._over(stream, reason, failure)
         if state == "waiting":
             self._waiting.remove(stream)
         elif state == "written":
@@ -325,6 +338,18 @@ class Engine:
             if not self._beam_streams:
                 self._end_beams()
 
+    def _over(self, stream: Stream, reason: str, failure: BaseException | None) -> None:
+        stream.end(reason, failure)
+        if stream.watch is not None:
+            self._ended.append(stream)
+
+    def _tell_ended(self) -> None:
+        """Outside the lock: whoever is told may ask for the next answer at once."""
+        while self._ended:
+            with contextlib.suppress(Exception):  # IndexError: another thread was quicker
+                stream: Any = self._ended.popleft()
+                stream.watch.over(stream.reason, stream.failure, stream.guide, stream.logs)
+
     def _streams(self) -> list[Stream]:
         lanes: Iterable[Any] = [*self._lanes.running, *self._lanes.unread]
         return [*lanes, *self._beam_streams, *self._waiting]
@@ -333,7 +358,7 @@ class Engine:
         """Something went wrong in the thread: whoever waits for an answer is told."""
         with self._lock:
             for stream in [*self._streams(), *self._inbox]:
-                stream.end("cancelled", error)
+                self._over(stream, "cancelled", error)
             self._inbox.clear()
             self._waiting.clear()
             self._thread = None

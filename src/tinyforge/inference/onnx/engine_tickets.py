@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.inference.detokenize import AnswerText
+from tinyforge.inference.json_answers import Guide
 from tinyforge.inference.onnx.engine_rows import Row
-from tinyforge.inference.sampling import Draw
-from tinyforge.inference.writing import StopStrings
+from tinyforge.inference.sampling import Chances, Draw
+from tinyforge.inference.stop_strings import StopStrings
 
 _END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What an engine is doing.
+
+    Attributes:
+        running: answers being written, or their prompts being read.
+        waiting: answers that wait for memory, or for their turn.
+        tokens: tokens written since the engine was made.
+        reused: tokens of prompts that did not have to be read, since others begin like them.
+        bytes_held: memory for keys and values, taken or promised.
+    """
+
+    running: int
+    waiting: int
+    tokens: int
+    reused: int
+    bytes_held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +53,48 @@ class Written:
     finish_reason: str
 
 
+class Watch(Protocol):
+    """Who is told of an answer in the engine's thread. Its functions have to return at once."""
+
+    def token(self, token: int, chances: Chances | None) -> None:
+        """One more token was written. What this raises ends the answer."""
+        ...
+
+    def over(
+        self,
+        reason: str,
+        failure: BaseException | None,
+        guide: Guide | None,
+        logs: Sequence[float],
+    ) -> None:
+        """Nothing more will come: as ``Written``, and what went wrong if anything."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Stream(Row):
     """One answer in the engine.
 
     Attributes:
+        on_token, watch: who is told of its tokens, and of its end.
         draw: how its tokens are drawn; None: the likeliest is taken.
+        guide: what keeps it to a JSON schema; None: nothing does.
         text, stops: what finds a stop string that ends it, where there are any.
         logs: the log-probability of each token so far.
+        chances: of each token so far, where they are to be told.
         state: where it stands.
         reason, failure: once it is over, why.
     """
 
     settings: GenerateSettings = field(default_factory=GenerateSettings)
     on_token: Callable[[int], object] | None = None
+    watch: Watch | None = None
     draw: Draw | None = None
+    guide: Guide | None = None
     text: AnswerText | None = None
     stops: StopStrings | None = None
     logs: list[float] = field(default_factory=list)
+    chances: list[Chances] = field(default_factory=list)
     state: Literal["waiting", "written", "searched", "over"] = "waiting"
     reason: str = ""
     failure: BaseException | None = None
@@ -62,6 +106,8 @@ class Stream(Row):
         self.coming.put(token)
         if self.on_token is not None:
             self.on_token(token)
+        if self.watch is not None:
+            self.watch.token(token, self.chances[-1] if self.chances else None)
 
     def end(self, reason: str, failure: BaseException | None) -> None:
         """Nothing more will come."""
@@ -92,6 +138,16 @@ class Ticket:
         stream.coming.put(_END)  # whoever iterates again gets nothing, and does not wait
         if stream.failure is not None:
             raise stream.failure
+
+    @property
+    def chances(self) -> list[Chances]:
+        """How likely each token so far was, where that was asked for; empty otherwise."""
+        return self._stream.chances
+
+    @property
+    def guide(self) -> Guide | None:
+        """What kept the answer to a JSON schema, where there was one."""
+        return self._stream.guide
 
     @property
     def done(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from tinyforge.artifacts import manifest
-from tinyforge.artifacts.export_folder import RECORD, ROLES, ExportRecord
+from tinyforge.artifacts.export_folder import HIDDEN, RECORD, ROLES, ExportRecord
 from tinyforge.artifacts.files import read_json, sha256
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import FolderError, ModelError
 from tinyforge.inference.answering import AnsweringModel
+from tinyforge.inference.embedding import means
 from tinyforge.inference.fingerprint import DIGITS
 from tinyforge.inference.onnx.classify import Classifier
 from tinyforge.inference.onnx.safety import check_export
 from tinyforge.inference.onnx.sessions import Session, open_session
 from tinyforge.records.encoded import Encoded
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Likelihood
+from tinyforge.records.predictions import Likelihood, Piece
 from tinyforge.tasks import task_from_state
+from tinyforge.tasks.tokens import pad
 from tinyforge.text.fast_tokenizer import FastTokenizer
 
 
@@ -169,6 +171,51 @@ class OnnxModel(AnsweringModel):
         if self._onnx_writer is None:
             raise ModelError("a classifier cannot tell how likely a text is", value=self.name)
         return self._onnx_writer.scorer()
+
+    @property
+    def begin(self) -> Callable[..., Callable[[], None]] | None:
+        """``begin(one, tell=…, **options)``; None where the model is a classifier.
+
+        It hands one input to the engine and returns at once: no thread of the caller's waits.
+        ``tell`` is called in the engine's thread with each ``Piece``, the last of which has a
+        ``finish_reason``, or with what went wrong. It has to return at once; what it raises ends
+        the answer. What is returned ends the writing before the next token, after which ``tell``
+        is not called any more, unless it is being called just then.
+
+        Raises:
+            SettingError: as ``stream``.
+        """
+        return None if self._onnx_writer is None else self._begin
+
+    def _begin(
+        self, given: Any, *, tell: Callable[[Piece | BaseException], None], **options: Any
+    ) -> Callable[[], None]:
+        prompt, settings, _ = self._one_to_write(given, options)
+        cancel: Callable[[], None] = self._onnx_writer.begin(prompt, settings, tell)
+        return cancel
+
+    @property
+    def width(self) -> int:
+        """How many numbers a hidden state has; 0 where the graph does not give them."""
+        return 0 if self._states is None else self._states.width(HIDDEN)
+
+    @property
+    def can_embed(self) -> bool:
+        """Whether ``embed`` works: exports of encoders, and of encoders with a decoder, do."""
+        return self._states is not None
+
+    def _means(self, rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        if self._states is None:
+            raise ModelError("the graph gives no hidden states", value=self.name)
+        ids, mask = pad(rows, int(self.record.config.get("pad_token_id") or 0))
+        found = self._states.run({"input_ids": ids, "attention_mask": mask}, (HIDDEN,))
+        return means(found[HIDDEN], mask)
+
+    @property
+    def _states(self) -> Session | None:
+        """The graph that gives hidden states, if there is one."""
+        session = self.sessions.get("encoder") or self.sessions.get("model")
+        return session if session is not None and HIDDEN in session.outputs else None
 
     @property
     def engine(self) -> Any:

@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinyforge.artifacts import manifest
-from tinyforge.artifacts.export_folder import RECORD, ROLES, ExportRecord, read_record
+from tinyforge.artifacts.export_folder import (
+    HIDDEN,
+    RECORD,
+    ROLES,
+    STATES,
+    ExportRecord,
+    read_record,
+)
 from tinyforge.artifacts.files import read_json
 from tinyforge.errors import FolderError
 from tinyforge.inference.onnx.graph_file import read_graph
@@ -60,8 +67,9 @@ def check_export(folder: Path) -> ExportRecord:
         for kind, wanted, found in zip(
             ("inputs", "outputs"), ports(record, role), (seen.inputs, seen.outputs), strict=True
         ):
-            if wanted != set(found):
-                odd = sorted(wanted ^ set(found))
+            more = {HIDDEN} if kind == "outputs" and role in STATES else set()
+            if wanted != set(found) - more:
+                odd = sorted(wanted ^ (set(found) - more))
                 raise FolderError(
                     f"the graph's {kind} are not those of its role", where=str(path),
                     value=", ".join(odd[:4]), fix="Export the model again",

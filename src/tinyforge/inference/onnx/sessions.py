@@ -48,6 +48,12 @@ class Session:
         self.inputs = tuple(str(each.name) for each in native.get_inputs())
         self.outputs = tuple(str(each.name) for each in native.get_outputs())
 
+    def width(self, output: str) -> int:
+        """The size of an output's last axis; 0 where the graph leaves it open."""
+        shapes = {each.name: each.shape for each in self.native.get_outputs()}
+        last = shapes[output][-1]
+        return last if isinstance(last, int) else 0
+
     def run(self, feeds: Feeds, outputs: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """The graph's outputs by name.
 
@@ -129,8 +135,12 @@ def failure(error: Exception, path: Path) -> Exception:
 
 @cache
 def allowed_cores() -> int:
-    """Cores that this process may use, by its affinity and by its share of the machine."""
+    """Cores that this process may use: by its affinity, by its share of the machine, and by
+    OMP_NUM_THREADS, as PyTorch has it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted):
+        cores = min(cores or 1, int(wanted))
     quota, _, period = _cpu_limit().partition(" ")
     if quota.isdigit() and period.isdigit() and int(period):
         return max(1, min(cores or 1, -(-int(quota) // int(period))))

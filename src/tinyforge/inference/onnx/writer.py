@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,15 @@ from tinyforge.inference.onnx.engine import Engine
 from tinyforge.inference.onnx.engine_growing import EncodedLanes, GrowingLanes
 from tinyforge.inference.onnx.engine_rows import Lanes, Row
 from tinyforge.inference.onnx.engine_slots import SlotLanes
-from tinyforge.inference.onnx.engine_tickets import Ticket
+from tinyforge.inference.onnx.engine_tickets import Ticket, Written
+from tinyforge.inference.onnx.following import Follower, Tell
 from tinyforge.inference.onnx.sessions import Session
 from tinyforge.inference.onnx.writer_rules import Rules
-from tinyforge.inference.writing import Answer, Writing, mean_probability
+from tinyforge.inference.sampling import mean_probability
+from tinyforge.inference.writing import Answer, Writing
 from tinyforge.records.encoded import Encoded
 from tinyforge.records.examples import Example
-from tinyforge.records.predictions import Likelihood
+from tinyforge.records.predictions import Likelihood, Piece
 from tinyforge.tasks.tokens import pad_id
 
 GENERATION = "generation_config.json"
@@ -102,16 +105,48 @@ class OnnxWriter(Writing):
                 ticket.cancel()
         return [found[place] for place in range(len(prompts))]
 
-    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Iterator[str]:
+    def stream(self, prompt: Encoded, settings: GenerateSettings) -> Generator[Piece, None, None]:
         """Pieces of one answer while it is written.
 
         Closing the iterator ends the writing before the next token.
         """
+        transcript = self.transcript(prompt, settings)
         ticket = self.engine.submit(prompt, settings)
+        told = settings.logprobs is not None
         try:
-            yield from self.pieces(prompt, settings, ticket)
+            for place, token in enumerate(ticket):
+                piece = transcript.push(token, ticket.chances[place] if told else None)
+                if piece is not None:
+                    yield piece
+            written = ticket.result()
+            _check_closed(written)
+            yield transcript.finish(ticket.guide, written.logs)
         finally:
             ticket.cancel()
+
+    def begin(self, prompt: Encoded, settings: GenerateSettings, tell: Tell) -> Callable[[], None]:
+        """Have an answer to a fitted prompt written, and be told of it in the engine's thread.
+
+        Args:
+            tell: see ``Follower``; it has to return at once.
+
+        Returns:
+            what ends the writing before the next token; ``tell`` is not called any more, unless it
+            is being called just now.
+
+        Raises:
+            SettingError: the answer does not fit into the memory that may be used, or its JSON
+                schema cannot be followed.
+            ModelError: the model is closed.
+        """
+        follower = Follower(self.transcript(prompt, settings), tell)
+        ticket = self.engine.submit(prompt, settings, watch=follower)
+
+        def cancel() -> None:
+            follower.muted = True
+            ticket.cancel()
+
+        return cancel
 
     def log_likelihoods(
         self,
@@ -154,10 +189,12 @@ class OnnxWriter(Writing):
 
     def _answer(self, prompt: Encoded, ticket: Ticket, settings: GenerateSettings) -> Answer:
         written = ticket.result()
-        if written.finish_reason == "cancelled":
-            raise ModelError("this model was closed", fix="Load it again")
-        text, count, reason = self.read(prompt, written.ids, settings)
-        return Answer(text, mean_probability(sum(written.logs[:count]), count), reason)
+        _check_closed(written)
+        answer = self.read(
+            prompt, written.ids, settings, chances=ticket.chances, guide=ticket.guide
+        )
+        total = sum(written.logs[: answer.count])
+        return replace(answer, confidence=mean_probability(total, answer.count))
 
     def _lanes(self, budget: int) -> Lanes:
         per_token = self._per_token
@@ -198,6 +235,11 @@ class OnnxWriter(Writing):
         if self._encoder_session is None:
             raise ModelError("the export has no encoder", value=self._record.source)
         return Encoder(self._encoder_session, decoder.cross_names, self._pad)
+
+
+def _check_closed(written: Written) -> None:
+    if written.finish_reason == "cancelled":
+        raise ModelError("this model was closed", fix="Load it again")
 
 
 class _Config:

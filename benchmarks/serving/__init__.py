@@ -1,0 +1,1 @@
+"""TinyForge's server under load and abuse, some of it beside other servers."""

@@ -1,0 +1,1 @@
+"""Local pages over runs: their list, their reports, and a box to try each model."""
