@@ -134,8 +134,8 @@ def _command(
 ) -> list[str]:  # fmt: skip
     settings: dict[str, Any] = {
         "data.validation_share": 0, "evaluate.baselines": "false", "data.near_duplicate": 1,
-        "data.max_length": 128, "data.allow_cut": "true", "train.batch_size": chosen.batch, "train.max_steps": steps,
-        "train.threads": chosen.threads,
+        "data.max_length": 128, "data.allow_cut": "true", "train.batch_size": chosen.batch,
+        "train.max_steps": steps, "train.threads": chosen.threads,
     }  # fmt: skip
     adapters = ["--lora"] if rank else []
     if rank:

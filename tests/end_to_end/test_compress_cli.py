@@ -80,7 +80,9 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[
     ("task", "model", "shape", "cut"),
     [
         ("classify", "scratch:bert-tiny", BERT, {"units": 32}),
-        ("text2text", "scratch:t5-tiny", T5, {"units": 32, "heads": 2}),
+        pytest.param(
+            "text2text", "scratch:t5-tiny", T5, {"units": 32, "heads": 2}, marks=pytest.mark.slow
+        ),
         ("language-model", "scratch:gpt-tiny", GPT, {"units": 32, "heads": 1}),
     ],
 )

@@ -298,7 +298,7 @@ def test_a_killed_export_is_cleared_away_by_the_next(base: Path, quick: None) ->
     assert sorted(path.name for path in Path().iterdir()) == ["out"]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_a_plain_folder(precision: str, base: Path, capsys: Capture) -> None:
     run = str(run_of("bert", base))
     words = ["export", run, "--output", "out", "--format", "safetensors"]
@@ -311,7 +311,7 @@ def test_a_plain_folder(precision: str, base: Path, capsys: Capture) -> None:
     assert [a["output"] for a in ours] == [b["output"] for b in theirs]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("fp16", marks=pytest.mark.slow)])
 def test_a_gguf_file(precision: str, base: Path, capsys: Capture) -> None:
     pytest.importorskip("gguf")
     run = str(run_of("gpt", base))

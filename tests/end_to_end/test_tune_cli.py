@@ -218,6 +218,7 @@ def test_the_page_names_flags_settings_and_links_that_exist(
         assert (PAGE.parent / link).exists(), link
 
 
+@pytest.mark.slow
 def test_the_pages_program_runs_as_written(tmp_path: Path) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     done = subprocess.run(

@@ -149,7 +149,7 @@ def serve(
             fix="Give --api-key-file, or leave --host out",
         )  # fmt: skip
     logs.configure(settings)
-    with _listen(settings) as listener, contextlib.closing(Versions(named, settings)) as versions:
+    with listen(settings) as listener, contextlib.closing(Versions(named, settings)) as versions:
         versions.begin()
         # uvicorn raises the signal again once all is answered; to stop is no failure here.
         with contextlib.suppress(KeyboardInterrupt, Interrupted):
@@ -250,10 +250,16 @@ def allow_files(settings: ServeSettings) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
-    """The socket, bound before the models are loaded: a port that is taken is said at once."""
+def listen(settings: ServeSettings) -> socket.socket:
+    """The socket, bound before the models are loaded: a port that is taken is said at once.
+
+    Raises:
+        FolderError: the address is taken, or is none of this machine's.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named for asyncio: only then does it turn off Nagle's algorithm for what this
+    # accepts, by which an answer's body waits 40 ms for the client to confirm its headers.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name != "nt":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -64,7 +64,9 @@ def growth(task: str, few: int, many: int, *, draws: int = 100) -> float:
     settings = EvaluateSettings(bootstrap_samples=draws, max_rows=many)
     seen: list[tuple[int, int]] = []
     held: list[Evaluation] = []
-    for count in (few, few, many):  # the first call fills caches
+    # The first call fills caches. What a row takes shows both times; what a thread that another
+    # test has left behind takes meanwhile, which is traced too, in one of them.
+    for count in (few, few, many, few, many):
         gc.collect()
         tracemalloc.start()
         held.append(evaluate(Guesses(), ManyRows(count), task=task, settings=settings))
@@ -72,8 +74,9 @@ def growth(task: str, few: int, many: int, *, draws: int = 100) -> float:
         tracemalloc.stop()
         seen.append((left, peak))
         assert held[-1].sample.rows == count
-    assert (seen[2][0] - seen[1][0]) / (many - few) < 8
-    return (seen[2][1] - seen[1][1]) / (many - few)
+    pairs = [(seen[1], seen[2]), (seen[3], seen[4])]
+    assert min(more[0] - less[0] for less, more in pairs) / (many - few) < 8
+    return min(more[1] - less[1] for less, more in pairs) / (many - few)
 
 
 @pytest.mark.parametrize("task", ["classify", "language-model"])

@@ -183,6 +183,7 @@ def test_to_prune_nothing_gives_the_same_bytes(top: Path, tmp_path: Path) -> Non
     assert len(dataset.test) == found.report["sample"]["rows"]
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bytes(top: Path, tmp_path: Path) -> None:
     settings = {**QUICK, "recover.steps": 5}
     for name in ("one", "two"):
@@ -204,6 +205,7 @@ def test_recovery_that_does_not_help_is_taken_back(
     assert found.report["points"][1]["score"]["value"] > 0.6
 
 
+@pytest.mark.slow
 def test_further_shares_are_points_with_commands(top: Path, tmp_path: Path) -> None:
     found = tinyforge.compress(
         top / "model", output_dir=tmp_path / "several", share=0.25,

@@ -162,7 +162,10 @@ def test_cut_off_again_and_again_it_ends_the_same(whole: Tuned, tmp_path: Path) 
     assert verify(tmp_path / "cut") == []
 
 
-@pytest.mark.parametrize("write", [2, 3, 4, 8])
+@pytest.mark.parametrize(
+    "write",
+    [2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow), 8],
+)
 def test_cut_off_at_any_write_of_the_journal(
     whole: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:

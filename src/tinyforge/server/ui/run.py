@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import uvicorn
 
 from tinyforge.config.serve import ServeSettings
 from tinyforge.errors import FolderError, Interrupted
+from tinyforge.server.run import listen
 from tinyforge.server.ui.pages import Pages
 
 HOST = "127.0.0.1"
@@ -30,15 +30,7 @@ def show_pages(top: Path, port: int, *, tell: Callable[[str], None]) -> None:
     """
     if not top.is_dir():
         raise FolderError("no such folder", where=str(top), fix="Give a folder that holds runs")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-        except OSError as error:
-            raise FolderError(
-                "cannot listen there", where=f"{HOST}:{port}", value=error.strerror,
-                fix="Give another --port, or stop what listens on it",
-            ) from None  # fmt: skip
+    with listen(ServeSettings(host=HOST, port=port)) as listener:
         port = listener.getsockname()[1]
         pages = Pages(top.resolve(), ServeSettings(port=port))
         config = uvicorn.Config(
