@@ -117,10 +117,10 @@ def application(models: Mapping[str, Any] | None = None, keys: Keys | None = Non
 @contextlib.contextmanager
 def listening(app: Any) -> Iterator[tuple[str, int]]:
     """The application behind a real socket, in a thread."""
-    from tinyforge.server.run import Server, _config, _listen
+    from tinyforge.server.run import Server, _config, listen
 
     settings = app.state.settings.model_copy(update={"port": 0})
-    with _listen(settings) as listener:
+    with listen(settings) as listener:
 
         async def begin(_: Server) -> None:
             app.loop = asyncio.get_running_loop()

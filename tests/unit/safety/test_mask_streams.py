@@ -51,9 +51,10 @@ def test_a_piece_is_masked_as_in_the_whole_text(piece: str, size: int) -> None:
 def test_nothing_leaks_however_it_is_cut(parts: list[str], data: st.DataObject) -> None:
     text = " ".join(parts)
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=40))
-    out = streamed(text, cuts)
+    out, whole = streamed(text, cuts), mask(text)[0]
     for span in find(text):
-        assert span.text not in out
+        # The same number may stand again where it cannot be told from what follows it.
+        assert out.count(span.text) <= whole.count(span.text)
     if not find(text):
         assert out == text
 

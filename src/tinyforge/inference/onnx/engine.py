@@ -3,7 +3,7 @@
 One thread does all the work, and there is one only while there is work. In each turn it takes in
 what waits, reads a bounded piece of the prompts that are not read yet, and makes one step for all
 answers that are being written (Yu et al. 2022, "Orca"; prompts in pieces: Agrawal et al. 2023,
-"Sarathi", arXiv:2308.16369). What an answer is does not depend on those beside it.
+"Sarathi", arXiv:2308.16369). Up to rounding, an answer does not depend on those beside it.
 """
 
 from __future__ import annotations
