@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import later_tutorials
 from later_tutorials import BLUE, GREEN, INK, LINE, ORANGE, RED, SOFT, arrow, box, picture, words
 
 CURVE = "#2f6f9f"
@@ -161,13 +162,7 @@ PICTURES: dict[str, Callable[[], str]] = {
 
 def write(folder: Path) -> list[Path]:
     """Draw all of them into a folder; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, draw in PICTURES.items():
-        path = folder / f"{name}.svg"
-        path.write_text(draw(), encoding="utf-8")
-        paths.append(path)
-    return paths
+    return later_tutorials.write(folder, PICTURES)
 
 
 if __name__ == "__main__":

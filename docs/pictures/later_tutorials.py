@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -268,11 +268,11 @@ PICTURES: dict[str, Callable[[], str]] = {
 """File name without ending, to the function that draws it."""
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, pictures: Mapping[str, Callable[[], str]] = PICTURES) -> list[Path]:
     """Draw all of them into a folder; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, draw in PICTURES.items():
+    for name, draw in pictures.items():
         path = folder / f"{name}.svg"
         path.write_text(draw(), encoding="utf-8")
         paths.append(path)
