@@ -18,7 +18,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,12 +198,12 @@ class Workers:
         places = self._places
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
+            process = await _whole(asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "tinyforge.server.worker",
                 stdin=asyncio.subprocess.PIPE, pass_fds=self._handed_on(theirs),
                 env=self._environment(),
                 start_new_session=True,  # the terminal's signals are for this process alone
-            )  # fmt: skip
+            ))  # fmt: skip
             spec = {
                 "settings": self._settings.model_dump(mode="json"), "places": dict(places),
                 "worker": slot, "restarts": restarts, "control": theirs.fileno(),
@@ -213,14 +213,18 @@ class Workers:
             if process.stdin is not None:
                 process.stdin.write(json.dumps(spec).encode())
                 process.stdin.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            await _ended(process)
+            raise
         worker = Worker(process, reader, writer, places)
         try:
             await worker.hear(START_SECONDS)
         except BaseException:
-            worker.kill()
             writer.close()
-            await process.wait()
+            await _ended(process)
             raise
         worker.since = time.monotonic()
         async with self._changed:
@@ -334,6 +338,23 @@ class Workers:
 
         share = str(max(1, allowed_cores() // self._settings.workers))
         return {**os.environ, "OMP_NUM_THREADS": share, FOLDER: str(self._counts)}
+
+
+async def _whole(making: Coroutine[Any, Any, asyncio.subprocess.Process]) -> Any:
+    """A process; where this is cancelled while it is made, it is ended before that goes on."""
+    task = asyncio.ensure_future(making)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await _ended(await task)
+        raise
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """End a process at once. One that outlived the event loop would be told of on the terminal."""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
