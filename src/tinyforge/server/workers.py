@@ -354,7 +354,12 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     """End a process at once. One that outlived the event loop would be told of on the terminal."""
     with contextlib.suppress(ProcessLookupError):
         process.kill()
-    await process.wait()
+    over = asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.shield(over)
+    except asyncio.CancelledError:  # while it was ending already
+        await over
+        raise
 
 
 async def _cancelled(tasks: Iterable[asyncio.Task[Any]]) -> None:
