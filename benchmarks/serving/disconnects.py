@@ -24,7 +24,6 @@ from typing import Any
 from benchmarks.serving import servers
 from benchmarks.serving.client import Connection, post
 from benchmarks.serving.figures import save, verdict
-from benchmarks.speed import harness
 
 POINTS = ("headers", "body", "sent", "answer", "stream")
 
@@ -105,11 +104,7 @@ def main() -> int:
     flags.add_argument("--save", action="store_true", help="keep the result in results/")
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory(prefix="tinyforge-leaving-") as name:
-        place = chosen.prepared or Path(name)
-        harness.run(
-            [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", "writer"],
-            threads=1, log=Path(name) / "prepare.txt",
-        )  # fmt: skip
+        place = servers.prepared(chosen.prepared or Path(name), "writer")
         port = servers.free_port()
         words = servers.tinyforge(place / "writer/fp32", port)
         with servers.running(words, port=port, place=Path(name), threads=1) as server:

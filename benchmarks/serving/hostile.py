@@ -23,7 +23,6 @@ from typing import Any
 
 from benchmarks.serving import servers
 from benchmarks.serving.figures import save, verdict
-from benchmarks.speed import harness
 
 MARK = "xqzmark"
 """Stands in every hostile text: it must be in no error and in no log."""
@@ -176,11 +175,7 @@ def main() -> int:
     bad: list[str] = []
     slowest = (0.0, "")
     with tempfile.TemporaryDirectory(prefix="tinyforge-hostile-") as name:
-        place = chosen.prepared or Path(name)
-        harness.run(
-            [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", "writer",
-             "tiny"], threads=1, log=Path(name) / "prepare.txt",
-        )  # fmt: skip
+        place = servers.prepared(chosen.prepared or Path(name), "writer", "tiny")
         port = servers.free_port()
         words = servers.tinyforge(place / "writer/fp32", port, "max_new_tokens=16")
         words.insert(words.index("--port"), f"labels={place / 'tiny/v1/fp32'}")

@@ -21,7 +21,6 @@ from typing import Any
 from benchmarks.serving import servers
 from benchmarks.serving.client import Connection, post
 from benchmarks.serving.figures import save, verdict
-from benchmarks.speed import harness
 
 CLIENTS = 16
 TEXT = "how do I send money to a friend"
@@ -87,11 +86,7 @@ def main() -> int:
     flags.add_argument("--save", action="store_true", help="keep the result in results/")
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory(prefix="tinyforge-kill-") as name:
-        place = chosen.prepared or Path(name)
-        harness.run(
-            [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", "tiny"],
-            threads=1, log=Path(name) / "prepare.txt",
-        )  # fmt: skip
+        place = servers.prepared(chosen.prepared or Path(name), "tiny")
         port = servers.free_port()
         words = servers.tinyforge(place / "tiny/v1/fp32", port, workers=chosen.workers)
         with servers.running(words, port=port, place=Path(name)) as server:

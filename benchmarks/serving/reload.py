@@ -23,7 +23,6 @@ from typing import Any
 from benchmarks.serving import servers
 from benchmarks.serving.client import Connection, Seen, post
 from benchmarks.serving.figures import save, verdict
-from benchmarks.speed import harness
 
 CLIENTS = 4
 TEXT = "please tell me why this payment was made twice"
@@ -75,11 +74,7 @@ def main() -> int:
     flags.add_argument("--save", action="store_true", help="keep the result in results/")
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory(prefix="tinyforge-reload-") as name:
-        place = chosen.prepared or Path(name)
-        harness.run(
-            [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", "tiny"],
-            threads=1, log=Path(name) / "prepare.txt",
-        )  # fmt: skip
+        place = servers.prepared(chosen.prepared or Path(name), "tiny")
         live = Path(name) / "live"
         shutil.copytree(place / "tiny/v1/fp32", live)
         port = servers.free_port()

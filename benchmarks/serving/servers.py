@@ -18,7 +18,17 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.speed import harness
+
 READY_SECONDS = 240.0
+
+
+def prepared(place: Path, *kinds: str) -> Path:
+    """A folder with the smallest models of these kinds, made unless they are there."""
+    words = [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", *kinds]
+    place.mkdir(parents=True, exist_ok=True)
+    harness.run(words, threads=1, log=place / "prepare.txt")
+    return place
 
 
 @dataclass

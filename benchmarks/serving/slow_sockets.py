@@ -22,7 +22,6 @@ from typing import Any
 
 from benchmarks.serving import servers
 from benchmarks.serving.figures import percentile, save, say, verdict
-from benchmarks.speed import harness
 
 EACH = 10
 KINDS = ("headers", "body", "refused body", "silent", "takes nothing", "takes a byte")
@@ -122,11 +121,7 @@ def main() -> int:
     flags.add_argument("--save", action="store_true", help="keep the result in results/")
     chosen = flags.parse_args()
     with tempfile.TemporaryDirectory(prefix="tinyforge-slow-") as name:
-        place = chosen.prepared or Path(name)
-        harness.run(
-            [sys.executable, "-m", "benchmarks.serving.prepare", str(place), "quick", "tiny"],
-            threads=1, log=Path(name) / "prepare.txt",
-        )  # fmt: skip
+        place = servers.prepared(chosen.prepared or Path(name), "tiny")
         port = servers.free_port()
         plain = [sys.executable, "-m", "uvicorn", "benchmarks.serving.plain_echo:app",
                  "--port", str(port), "--log-level", "error", "--http", "h11"]  # fmt: skip
