@@ -7,11 +7,13 @@ executed.
 Inputs and outputs of the graphs, by role; ``n`` tokens are read in a step:
 
 - ``model`` (classifiers): ``input_ids``, ``attention_mask`` int64 (rows, n) -> ``logits`` float32
-  (rows, labels); in most, ``hidden`` float32 (rows, n, width): the last states, of which sentence
-  vectors are made.
+  (rows, labels); in most, ``hidden`` float32 (rows, kept, width): the last states, of which
+  sentence vectors are made. Where the graph has a further input ``places``, int64 (kept,), its
+  last layer is computed for these places alone, the first of which has to be 0 for ``logits``;
+  by default they are [0], which is all that a head reads. Otherwise ``hidden`` has all n places.
 - ``encoder``: ``input_ids``, ``attention_mask`` int64 (rows, source) -> ``cross.{i}.key``,
-  ``cross.{i}.value`` (rows, heads, source, head size) for each layer of the decoder; ``hidden`` as
-  above.
+  ``cross.{i}.value`` (rows, heads, source, head size) for each layer of the decoder; ``hidden``
+  float32 (rows, source, width).
 - ``decoder``: ``input_ids`` int64 (rows, n), ``attention_mask`` int64 (rows, past + n) with 0 at
   places that hold no token, where the family has positions of its own ``position_ids`` int64
   (rows, n), ``keep`` int64 (kept,), indices into the rows x n hidden states, row by row, whose
@@ -40,6 +42,8 @@ Family = Literal["encoder", "encoder-decoder", "decoder"]
 Precision = Literal["fp32", "bf16", "fp16", "int8", "int4"]
 HIDDEN = "hidden"
 """The output that not every graph has, nor one of an older export."""
+PLACES = "places"
+"""The input that has a value where none is given, and that not every graph has either."""
 STATES = ("model", "encoder")
 """The roles of graphs that may have it."""
 ROLES: dict[str, set[str]] = {

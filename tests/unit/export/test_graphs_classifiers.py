@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from graph_models import CLASSIFIERS, LABELS, Running, batch, each
 
-from tinyforge.artifacts.export_folder import is_export, read_record
+from tinyforge.artifacts.export_folder import HIDDEN, PLACES, is_export, read_record
+from tinyforge.export.graphs.classifier import write
 
 LENGTHS = [(1,), (7,), (3, 9, 1, 6), (64, 2), (5, 5, 5)]
 
@@ -65,3 +68,48 @@ def test_attention_is_one_operator(name: str, exported: Callable) -> None:
     operators = [node.op_type for node in onnx.load(record.graph(folder, "model")).graph.node]
     assert operators.count("MultiHeadAttention") == 2
     assert "Softmax" not in operators
+
+
+@pytest.mark.parametrize("name", ["bert", "distilbert"])
+def test_the_last_layer_is_computed_for_the_places_asked_for(name: str, exported: Callable) -> None:
+    onnx = pytest.importorskip("onnx")
+    model, folder, record = exported(name)
+    path = record.graph(folder, "model")
+    graph = Running(path)
+    assert [each.name for each in graph.session.get_overridable_initializers()] == [PLACES]
+    ids, mask = batch(model.model, (6, 4, 6))
+    feeds = {"input_ids": ids, "attention_mask": mask}
+    first = graph(feeds)
+    assert first[HIDDEN].shape == (3, 1, model.model.config.hidden_size)
+    with torch.no_grad():
+        wanted = model.model.base_model(
+            **{key: torch.from_numpy(value) for key, value in feeds.items()}
+        )[0].numpy()
+    for places in ([0], [0, 3], [0, 1, 2, 3, 4, 5]):
+        logits, states = graph.session.run(
+            ["logits", HIDDEN], {**feeds, PLACES: np.array(places, np.int64)}
+        )
+        seen = mask[:, places] == 1
+        np.testing.assert_allclose(states[seen], wanted[:, places][seen], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(logits, first["logits"], rtol=0, atol=1e-5)
+    # Keys and values of the last layer are of all places, everything else of those asked for.
+    written = onnx.load(path).graph
+    (node,) = [node for node in written.node if PLACES in node.input]
+    assert node.op_type == "Gather"
+    reads = [each for each in written.node if node.input[0] in each.input]
+    assert sorted(each.op_type for each in reads) == ["Gather", "MatMul", "MatMul"]
+
+
+def test_a_head_that_reads_all_places_gets_all(exported: Callable, tmp_path: Path) -> None:
+    model = copy.deepcopy(exported("bert")[0].model)
+    pooler = model.bert.pooler
+    pooler.forward = lambda states: pooler.activation(pooler.dense(states.mean(dim=1)))
+    write(model, tmp_path / "model.onnx")
+    graph = Running(tmp_path / "model.onnx")
+    assert not graph.session.get_overridable_initializers()
+    ids, mask = batch(model, (6, 6))
+    found = graph({"input_ids": ids, "attention_mask": mask})
+    with torch.no_grad():
+        wanted = model(input_ids=torch.from_numpy(ids)).logits
+    assert found[HIDDEN].shape == (2, 6, model.config.hidden_size)
+    np.testing.assert_allclose(found["logits"], wanted, rtol=0, atol=1e-4)

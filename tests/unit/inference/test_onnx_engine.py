@@ -265,6 +265,34 @@ def test_a_long_text_holds_up_nobody(writer: Any, monkeypatch: pytest.MonkeyPatc
     assert order[:first].count("running") >= len(long.input_ids) // 4 - 2
 
 
+def test_who_comes_while_others_are_read_is_read_before_the_next_step(
+    writer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = writer.engine
+    lanes, did, late = engine._lanes, [], []
+    read, step = lanes.read, lanes.step
+
+    def reading(tokens: int) -> Any:
+        did.append("read")
+        if did.count("read") == 2:  # another prompt is being read
+            late.append(engine.submit(prompt(writer, "how are you"), settings(max_new_tokens=2)))
+        return read(tokens)
+
+    def stepping() -> Any:
+        did.append("step")
+        return step()
+
+    monkeypatch.setattr(lanes, "read", reading)
+    monkeypatch.setattr(lanes, "step", stepping)
+    running = engine.submit(prompt(writer, "x"), settings(max_new_tokens=150))
+    next(iter(running))
+    engine.submit(prompt(writer, "the dog sat on the log"), settings(max_new_tokens=2)).result(20)
+    late[0].result(20)
+    assert running.result(20).ids
+    second = [place for place, what in enumerate(did) if what == "read"][1]
+    assert did[second + 1] == "read"
+
+
 def test_what_a_listener_raises_ends_its_answer_alone(writer: Any) -> None:
     def fail(_: int) -> None:
         raise ValueError("not mine")
@@ -341,6 +369,11 @@ def test_damaged_numbers_are_no_answer(
     writer: Any = export._onnx_writer
     lanes = writer.engine._lanes
     read, step = lanes.read, lanes.step
-    monkeypatch.setattr(lanes, "read", lambda n: [(r, x * np.nan) for r, x in read(n)])
+
+    def spoiled(tokens: int) -> Any:
+        count, found = read(tokens)
+        return count, [(row, logits * np.nan) for row, logits in found]
+
+    monkeypatch.setattr(lanes, "read", spoiled)
     monkeypatch.setattr(lanes, "step", lambda: step() * np.nan)
     assert export.predict("the cat", max_new_tokens=4, **options).confidence is None

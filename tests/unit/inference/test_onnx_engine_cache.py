@@ -111,6 +111,21 @@ def test_slots_keep_what_they_are_told_to() -> None:
         assert np.array_equal(array[1, :, 2], old[0, :, 2])
 
 
+def test_slots_take_memory_only_where_they_are_written_to() -> None:
+    psutil = pytest.importorskip("psutil")
+    slots = Slots(CacheLayout("in-place", layers=1, heads=12, head_size=64))
+    process = psutil.Process()
+    before = process.memory_info().rss
+    slots.reshape(32, 4096, ())
+    for array in slots.arrays:
+        array[::8, :, :3] = 1  # huge pages would be 2 MB for each head
+    assert sum(array.nbytes for array in slots.arrays) > 700 * 2**20
+    assert process.memory_info().rss - before < 16 * 2**20
+    slots.reshape(32, 8192, [(8, 0, 3), (9, 1, 2)])
+    assert slots.arrays[0][0, :, :3].all()
+    assert not slots.arrays[0][1].any()
+
+
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("int8", 1)])
 def test_the_bytes_of_a_token(dtype: str, size: int) -> None:
     layout = CacheLayout("growing", layers=3, heads=2, head_size=5, dtype=dtype)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyforge.artifacts.export_folder import PLACES
 from tinyforge.artifacts.files import disk_errors, sync_file, write_bytes
 from tinyforge.errors import FolderError, MissingPackageError
 
@@ -63,10 +64,13 @@ class Graph:
         graph = self._model.graph
         self.nodes: list[Any] = list(graph.node)
         self._weights: dict[str, Any] = {each.name: each for each in graph.initializer}
-        inputs = [each for each in graph.input if each.name not in self._weights]
+        # Old files name every weight among the inputs; places are the one that may be given.
+        inputs = [
+            each for each in graph.input if each.name not in self._weights or each.name == PLACES
+        ]
         del graph.node[:], graph.initializer[:], graph.input[:]
         graph.input.extend(inputs)
-        self.inputs = [each.name for each in inputs]
+        self.inputs = [each.name for each in inputs if each.name not in self._weights]
         self.outputs = [each.name for each in graph.output]
 
     def is_weight(self, name: str) -> bool:

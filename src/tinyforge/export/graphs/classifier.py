@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tinyforge.artifacts.export_folder import HIDDEN
 from tinyforge.export.graphs.fused import Masks, fusable, graph_operators, masked
+from tinyforge.export.graphs.places import only_asked
 from tinyforge.export.graphs.tidy import save
 from tinyforge.export.graphs.traced import example, trace
 from tinyforge.export.graphs.trial import try_classifier
@@ -68,6 +69,8 @@ def write(model: Any, path: Path) -> None:
             outputs[HIDDEN] = (*AXES, model.get_input_embeddings().weight.shape[1])
         with graph_operators(model, fused=fused):
             graph = trace(ClassifierGraph(model), inputs, {}, outputs)
+        if fused:
+            only_asked(graph)
         save(graph, path)
         try_classifier(model, path)
 

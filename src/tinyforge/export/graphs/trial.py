@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tinyforge.artifacts.export_folder import HIDDEN, CacheLayout
+from tinyforge.artifacts.export_folder import HIDDEN, PLACES, CacheLayout
 
 Ids = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -36,11 +36,15 @@ def try_classifier(model: Any, path: Path) -> None:
     tensors = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
     with torch.no_grad():
         wanted = model(**tensors)
-    found = Graph(path).run({"input_ids": ids, "attention_mask": mask})
+    graph = Graph(path)
+    feeds = {"input_ids": ids, "attention_mask": mask}
+    found = graph.run(feeds)
     compare("logits", found["logits"], wanted.logits)
     if HIDDEN in found:
         with torch.no_grad():
             states = model.base_model(**tensors)[0]
+        if graph.has_places:
+            found = graph.run({**feeds, PLACES: np.arange(ids.shape[1])}, [HIDDEN])
         compare_states(found[HIDDEN], states, mask)
 
 
@@ -181,6 +185,9 @@ def rows_of(model: Any, lengths: Sequence[int], seed: int = 0) -> tuple[Ids, Ids
 class Graph:
     """A graph in ONNX Runtime.
 
+    Attributes:
+        has_places: whether it has this input, which has a value where none is given.
+
     Raises:
         Mismatch: ONNX Runtime does not take it.
     """
@@ -198,6 +205,8 @@ class Graph:
             raise Mismatch(f"ONNX Runtime: {_line(error)}") from error
         self._inputs = {each.name: each.shape for each in self._session.get_inputs()}
         self._outputs = [each.name for each in self._session.get_outputs()]
+        optional = [each.name for each in self._session.get_overridable_initializers()]
+        self.has_places = PLACES in optional
 
     def run(
         self, feeds: Mapping[str, Any], outputs: Sequence[str] | None = None

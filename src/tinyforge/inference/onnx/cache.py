@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +102,22 @@ def bytes_per_token(layout: CacheLayout) -> int:
     return numbers * int(Kind(layout.dtype).memory.itemsize)
 
 
+def _untouched(shape: Sequence[int], kind: Any) -> Array:
+    """Zeros that take memory page by page, as they are written to.
+
+    NumPy asks for huge pages, each of which the system has to find and clear in one piece: with
+    buffers that fill up token by token, the first answers waited a tenth of a second for that.
+    """
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if not size:
+        return np.zeros(shape, dtype=kind)
+    memory = mmap.mmap(-1, size)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system without huge pages
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, dtype=kind).reshape(shape)
+
+
 class Slots:
     """Buffers of one length, one for each row, whose tokens stand at the left.
 
@@ -124,12 +143,11 @@ class Slots:
         Args:
             moves: of a row that stays: where it was, where it will be, and its tokens.
         """
-        # Layer by layer, so that both sizes are never there at once; pages of zeros that no token
-        # was written to take no memory.
+        # Layer by layer, so that both sizes are never there at once.
         shape = (slots, self._layout.heads, capacity, self._layout.head_size)
         old, self.arrays = self.arrays, []
         for place in range(len(self._past)):
-            new = np.zeros(shape, dtype=self._kind.memory)
+            new = _untouched(shape, self._kind.memory)
             for source, target, length in moves:
                 new[target, :, :length] = old[place][source, :, :length]
             self.arrays.append(new)

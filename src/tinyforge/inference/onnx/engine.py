@@ -29,7 +29,7 @@ from tinyforge.inference.stop_strings import StopStrings
 from tinyforge.inference.writing import Writing
 from tinyforge.records.encoded import Encoded
 
-BUSY, MOST, IDLE = 64, 256, 512
+BUSY, MOST, IDLE = 128, 256, 512
 """Tokens of prompts read in one turn: for each of them and for all, while answers are being
 written, which wait that long for their next token; and while none is."""
 
@@ -182,33 +182,57 @@ class Engine:
         """Take in what was submitted, let go of what was cancelled; False, and the thread ends,
         where there is nothing to do."""
         busy = self._lanes.running or self._lanes.unread or self._beams
-        if busy and not (self._inbox or self._cancelled or self._closed):
+        if busy and not self._asked:
             return True
         with self._lock:
-            self._waiting += self._inbox
-            self._inbox.clear()
-            if self._closed:
-                self._cancelled += self._streams()
-            while self._cancelled:
-                self._end(self._cancelled.popleft(), "cancelled")
+            self._take_in()
             if self._waiting or self._lanes.running or self._lanes.unread or self._beams:
                 return True
             self._thread = None
             return False
 
+    @property
+    def _asked(self) -> bool:
+        """Whether somebody wants something of the thread."""
+        return bool(self._inbox or self._cancelled or self._closed)
+
+    def _take_in(self) -> None:
+        """With the lock: what was submitted now waits, what was cancelled leaves."""
+        self._waiting += self._inbox
+        self._inbox.clear()
+        if self._closed:
+            self._cancelled += self._streams()
+        while self._cancelled:
+            self._end(self._cancelled.popleft(), "cancelled")
+
     def _turn(self) -> None:
         self._admit()
         lanes = self._lanes
-        if lanes.unread:
-            tokens = min(MOST, BUSY * len(lanes.unread)) if lanes.running else IDLE
-            for row, logits in lanes.read(tokens):
-                self._choose(row, logits)  # type: ignore[arg-type]
+        self._read()
         if lanes.running:
             found = lanes.step()
             for row, place in [(row, row.place) for row in lanes.running]:
                 self._choose(row, found[place])  # type: ignore[arg-type]
         if self._beams is not None:
             self._search(self._beams)
+
+    def _read(self) -> None:
+        """Read prompts on, run by run. What comes meanwhile takes part: a first token is waited
+        for, where the answers being written go on a little later."""
+        lanes = self._lanes
+        left = BUSY * len(lanes.unread)
+        total = MOST if lanes.running else IDLE
+        while lanes.unread and min(left, total) > 0:
+            tokens, found = lanes.read(min(left, total, BUSY) if lanes.running else total)
+            left, total = left - tokens, total - tokens
+            for row, logits in found:
+                self._choose(row, logits)  # type: ignore[arg-type]
+            if self._asked:
+                before = len(lanes.unread)
+                with self._lock:
+                    self._take_in()
+                self._admit()
+                left += BUSY * max(0, len(lanes.unread) - before)
 
     def _admit(self) -> None:
         """Whoever waits longest comes in first, and waits until there is memory for it."""
@@ -322,14 +346,13 @@ class Engine:
             self._end(stream, "cancelled", error)
 
     def _end(self, stream: Stream, reason: str, failure: BaseException | None = None) -> None:
-        """The stream leaves, wherever it stands; nothing happens where it has left already."""
-        state = stream.state
-        if state == "over":
+        """The stream leaves, wherever it stands, and then is told; nothing happens where it has
+        left already."""
+        if stream.state == "over":
             return
-        self._over(stream, reason, failure)
-        if state == "waiting":
+        if stream.state == "waiting":
             self._waiting.remove(stream)
-        elif state == "written":
+        elif stream.state == "written":
             self._lanes.leave(stream)
         else:
             self._beam_streams.remove(stream)
@@ -337,6 +360,7 @@ class Engine:
                 self._beams.leave(stream)
             if not self._beam_streams:
                 self._end_beams()
+        self._over(stream, reason, failure)
 
     def _over(self, stream: Stream, reason: str, failure: BaseException | None) -> None:
         stream.end(reason, failure)

@@ -86,20 +86,17 @@ class GrowingLanes:
         self._reading.append(_Reading(row, past))
         return True
 
-    def read(self, tokens: int) -> list[tuple[Row, Floats]]:
-        """Read prompts on, one after the other, until so many tokens were read."""
-        found: list[tuple[Row, Floats]] = []
-        while self._reading and tokens > 0:
-            row = self._turns.next(self.unread)
-            reading = next(each for each in self._reading if each.row is row)
-            part = row.ids[row.done : row.done + tokens]
-            reading.past, logits = self._decoder.read(reading.past, part)
-            row.done += len(part)
-            tokens -= len(part)
-            if row.done == len(row.ids):
-                self._join(reading)
-                found.append((row, logits[0]))
-        return found
+    def read(self, tokens: int) -> tuple[int, list[tuple[Row, Floats]]]:
+        """Read one prompt on."""
+        row = self._turns.next(self.unread)
+        reading = next(each for each in self._reading if each.row is row)
+        part = row.ids[row.done : row.done + tokens]
+        reading.past, logits = self._decoder.read(reading.past, part)
+        row.done += len(part)
+        if row.done < len(row.ids):
+            return len(part), []
+        self._join(reading)
+        return len(part), [(row, logits[0])]
 
     def step(self) -> Floats:
         """One more token for every running row."""
@@ -177,22 +174,20 @@ class EncodedLanes:
         self.unread.append(row)
         return True
 
-    def read(self, tokens: int) -> list[tuple[Row, Floats]]:
-        """Encode sources, those of like length together, until so many tokens were read.
+    def read(self, tokens: int) -> tuple[int, list[tuple[Row, Floats]]]:
+        """Encode sources of like length together.
 
         No token can be chosen yet: the answers begin with the next step.
         """
-        left = _WHOLE * tokens
-        while self.unread and left > 0:
-            together = self._alike(min(left, _TOGETHER))
-            left -= len(together) * max(len(row.ids) for row in together)
-            cross, sources = self._encoder.read([row.ids for row in together])
-            for row in together:
-                row.done, row.token, row.place = len(row.ids), self._start, len(self.running)
-                self.running.append(row)
-            self.unread = [row for row in self.unread if row.place < 0]
-            self._decoder.append_encoded(cross, sources)
-        return []
+        together = self._alike(min(_WHOLE * tokens, _TOGETHER))
+        cross, sources = self._encoder.read([row.ids for row in together])
+        for row in together:
+            row.done, row.token, row.place = len(row.ids), self._start, len(self.running)
+            self.running.append(row)
+        self.unread = [row for row in self.unread if row.place < 0]
+        self._decoder.append_encoded(cross, sources)
+        read = len(together) * max(len(row.ids) for row in together)
+        return -(-read // _WHOLE), []
 
     def step(self) -> Floats:
         """One more token for every running row."""

@@ -73,11 +73,12 @@ class Lanes(Protocol):
         """Take the row in; False where there is no memory for it now."""
         ...
 
-    def read(self, tokens: int) -> list[tuple[Row, Floats]]:
-        """Read on, at most so many tokens; those that were read to the end are running.
+    def read(self, tokens: int) -> tuple[int, list[tuple[Row, Floats]]]:
+        """Read on, in one run and at most so many tokens; what is read to the end is running.
 
         Returns:
-            the rows of which the first token can be chosen, each with its logits.
+            how many tokens it was, as reading takes time; and the rows of which the first token
+            can be chosen, each with its logits.
         """
         ...
 

@@ -13,6 +13,10 @@ from tinyforge.inference.onnx.engine_rows import REUSE, Floats, Ids, Row, Turns,
 _NOTHING = np.zeros(0, dtype=np.int64)
 _ROOMY = 64
 """Buffers have 64, 128, 256, … tokens where there is memory for it, so that few are made anew."""
+_SLOTS, _TEXTS = 32, 8
+"""Rows that there are buffers for from the beginning, where there is memory for it: making them
+anew keeps those waiting who have just come. Buffers that nobody wrote to take no memory; so that
+they stay such, no more texts than this are kept while a slot of one of them would do."""
 
 
 class SlotLanes:
@@ -68,29 +72,26 @@ class SlotLanes:
         self.unread.append(row)
         return True
 
-    def read(self, tokens: int) -> list[tuple[Row, Floats]]:
-        """Read prompts on, short ones together, until so many tokens were read."""
+    def read(self, tokens: int) -> tuple[int, list[tuple[Row, Floats]]]:
+        """Read one prompt on, or several short ones together."""
+        first = self._turns.next(self.unread)
+        self._catch_up(first)
+        together = self._beside(first, tokens)
+        if len(together) > 1:
+            parts = [row.ids for row in together]
+            logits = self._decoder.read_first(together[0].place, parts)
+        else:
+            parts = [first.ids[first.done : first.done + tokens]]
+            logits = self._decoder.read(first.place, parts[0])
         found: list[tuple[Row, Floats]] = []
-        while self.unread and tokens > 0:
-            first = self._turns.next(self.unread)
-            self._catch_up(first)
-            together = self._beside(first, tokens)
-            if len(together) > 1:
-                parts = [row.ids for row in together]
-                logits = self._decoder.read_first(together[0].place, parts)
-            else:
-                row = together[0]
-                parts = [row.ids[row.done : row.done + tokens]]
-                logits = self._decoder.read(row.place, parts[0])
-            tokens -= len(parts) * max(len(part) for part in parts)
-            for row, part, each in zip(together, parts, logits, strict=True):
-                row.done += len(part)
-                if row.done == len(row.ids):
-                    self.unread.remove(row)
-                    self.running.append(row)
-                    found.append((row, each))
+        for row, part, each in zip(together, parts, logits, strict=True):
+            row.done += len(part)
+            if row.done == len(row.ids):
+                self.unread.remove(row)
+                self.running.append(row)
+                found.append((row, each))
         self._places = None
-        return found
+        return len(parts) * max(len(part) for part in parts), found
 
     def step(self) -> Floats:
         """One more token for every running row."""
@@ -150,7 +151,10 @@ class SlotLanes:
         if source in free and 2 * common >= len(self._kept[source]):
             return source
         others = [slot for slot in free if slot != source] or free
-        return min(others, key=lambda slot: (len(self._kept[slot]) > 0, self._left[slot], slot))
+        texts = [slot for slot in others if len(self._kept[slot])]
+        empty = [slot for slot in others if not len(self._kept[slot])]
+        among = empty if empty and len(texts) < _TEXTS else texts or empty
+        return min(among, key=lambda slot: (self._left[slot], slot))
 
     def _beside(self, row: Row, tokens: int) -> list[Row]:
         """The row, and where its prompt can be read whole and from its beginning, those next to
@@ -177,6 +181,7 @@ class SlotLanes:
         slots, capacity = 1 << (rows - 1).bit_length(), self._rounded(longest, _ROOMY, double=True)
         now = self._decoder
         for size in (
+            (max(slots, now.slots, _SLOTS), max(capacity, now.capacity)),
             (max(slots, now.slots), max(capacity, now.capacity)),
             (slots, capacity),
             (rows, self._rounded(longest, LEAST)),

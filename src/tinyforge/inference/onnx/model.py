@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from tinyforge.artifacts import manifest
-from tinyforge.artifacts.export_folder import HIDDEN, RECORD, ROLES, ExportRecord
+from tinyforge.artifacts.export_folder import HIDDEN, PLACES, RECORD, ROLES, ExportRecord
 from tinyforge.artifacts.files import read_json, sha256
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.errors import FolderError, ModelError
@@ -208,7 +208,10 @@ class OnnxModel(AnsweringModel):
         if self._states is None:
             raise ModelError("the graph gives no hidden states", value=self.name)
         ids, mask = pad(rows, int(self.record.config.get("pad_token_id") or 0))
-        found = self._states.run({"input_ids": ids, "attention_mask": mask}, (HIDDEN,))
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if PLACES in self._states.optional:
+            feeds[PLACES] = np.arange(ids.shape[1])
+        found = self._states.run(feeds, (HIDDEN,))
         return means(found[HIDDEN], mask)
 
     @property

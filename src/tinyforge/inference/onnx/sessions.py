@@ -40,6 +40,7 @@ class Session:
         native: the ``onnxruntime.InferenceSession``, for IO binding.
         path: the graph's file.
         inputs, outputs: their names, in the graph's order.
+        optional: names of inputs that have a value where none is given.
         threads: cores that a run uses.
     """
 
@@ -47,6 +48,8 @@ class Session:
         self.native, self.path, self.threads = native, path, threads
         self.inputs = tuple(str(each.name) for each in native.get_inputs())
         self.outputs = tuple(str(each.name) for each in native.get_outputs())
+        given = native.get_overridable_initializers()
+        self.optional = frozenset(str(each.name) for each in given)
 
     def width(self, output: str) -> int:
         """The size of an output's last axis; 0 where the graph leaves it open."""
