@@ -39,9 +39,9 @@ def only_asked(model: Any) -> bool:
         return False
     if any(value is not None for value in attention.inputs[5:]):  # a bias for each place
         return False
-    projections = [_projection(value) for value in attention.inputs[:3]]
-    states = projections[0][0].inputs[0] if projections[0] else None
-    if states is None or any(not p or p[0].inputs[0] is not states for p in projections):
+    query, *others = [_projection(value) for value in attention.inputs[:3]]
+    states = None if query is None else query.inputs[0]
+    if states is None or any(each is None or each.inputs[0] is not states for each in others):
         return False
     behind = _behind(hidden, attention, states)
     if behind is None:
@@ -54,7 +54,7 @@ def only_asked(model: Any) -> bool:
     graph.initializers.add(asked)
     kept = ir.node("Gather", [states, asked], {"axis": 1}, name=PLACES)
     graph.insert_after(states.producer(), kept)
-    changed = {projections[0][0], *behind}
+    changed = {query, *behind}
     for use in list(states.uses()):
         if use.node in changed:
             use.node.replace_input_with(use.idx, kept.outputs[0])
@@ -73,15 +73,15 @@ def _first_is_read(hidden: Any) -> bool:
     return bool(index.size == 1 and int(index.numpy().reshape(-1)[0]) == 0)
 
 
-def _projection(value: Any) -> list[Any]:
-    """The product, and perhaps the bias, that a value comes from; the product is the first."""
+def _projection(value: Any) -> Any:
+    """The product that a value is, with or without a bias; None: it is something else, or others
+    read it too."""
     node = None if value is None else value.producer()
-    nodes = [node]
-    if node is not None and node.op_type == "Add":
+    if node is not None and node.op_type == "Add" and len(node.outputs[0].uses()) == 1:
         node = next((v.producer() for v in node.inputs if v.producer() is not None), None)
-        nodes = [node, *nodes]
-    alone = all(n is not None and len(n.outputs[0].uses()) == 1 for n in nodes)
-    return nodes if alone and node.op_type == "MatMul" and node.inputs[1].is_initializer() else []
+    if node is None or node.op_type != "MatMul" or len(node.outputs[0].uses()) != 1:
+        return None
+    return node if node.inputs[1].is_initializer() else None
 
 
 def _behind(hidden: Any, attention: Any, states: Any) -> set[Any] | None:
