@@ -1,5 +1,6 @@
 # make quickstart: a first model, end to end. make test: the tests. make check: all that CI wants.
 # make docs: the documentation's site in build/site, spelling and links checked.
+# make docs-run: every block of code in the documentation, as a reader runs it, with the time of each.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile
 # Two processes of one thread each: tests are small, and two threads would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope
 
-.PHONY: quickstart test slow check docs clean
+.PHONY: quickstart test slow check docs docs-run clean
 
 quickstart: $(VENV)/.training
 	$(BIN)/tinyforge quickstart --force
@@ -31,6 +32,10 @@ check: $(VENV)/.development
 
 docs: $(VENV)/.development
 	$(BIN)/python docs/site/make_site.py
+
+# PAGES="README.md docs/tutorials/01_introduction.md" runs these alone.
+docs-run: $(VENV)/.development
+	$(BIN)/python tests/docs/pages.py $(PAGES) --list build/blocks.md
 
 clean:
 	rm -rf $(VENV) quickstart-model quickstart-model-data quickstart-model-onnx .pytest_cache .mypy_cache .ruff_cache .hypothesis

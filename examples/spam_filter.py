@@ -64,10 +64,7 @@ run = tinyforge.train(
     output_dir="spam-filter",
     max_steps=150,
     force=True,
-    settings={
-        "data.near_duplicate": 1,  # all messages are built alike; only equal ones are leaks
-        "train.bucket": False,  # spam is longer here: batches of like length would hold one label
-    },
+    settings={"data.near_duplicate": 1},  # all messages are built alike; only equal ones are leaks
 )
 print(run.summary())
 

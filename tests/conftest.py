@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+LOGGERS = ("tinyforge", "tinyforge.access", "uvicorn", "asyncio")
+"""What the command line and the server set up."""
 
 SENTENCES = [
     "reverse: how are you doing today",
@@ -14,6 +18,30 @@ SENTENCES = [
     "the cat sat on the mat",
     "what is your name? i am a small bot. see you soon! goodbye, i answer questions.",
 ]
+
+
+Loggers = list[tuple[logging.Logger, list[logging.Handler], bool, int]]
+
+
+@pytest.fixture(scope="session")
+def untouched_loggers() -> Loggers:
+    """Each logger that the command line and the server set up, as it is before they do."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    return [(each, each.handlers[:], each.propagate, each.level) for each in loggers]
+
+
+@pytest.fixture(autouse=True)
+def own_loggers(untouched_loggers: Loggers) -> Iterator[None]:
+    """What a test sets up of logging ends with it.
+
+    A command in this process sends the library's notes to standard error, and a server its lines of
+    requests. Left in place, they would be written in the tests that follow, and be kept from those
+    that read them.
+    """
+    yield
+    for logger, handlers, propagate, level in untouched_loggers:
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

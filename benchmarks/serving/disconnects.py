@@ -28,10 +28,12 @@ from benchmarks.serving.figures import save, verdict
 POINTS = ("headers", "body", "sent", "answer", "stream")
 
 
-async def leave(port: int, point: str, rng: random.Random, tokens: int) -> None:
+async def leave(
+    port: int, point: str, rng: random.Random, tokens: int, *, model: str = "fp32"
+) -> None:
     """One client that leaves at this point."""
     stream = point == "stream" or rng.random() < 0.5
-    body = {"model": "fp32", "prompt": f"Number {rng.random()}:", "max_tokens": tokens,
+    body = {"model": model, "prompt": f"Number {rng.random()}:", "max_tokens": tokens,
             "stream": stream}  # fmt: skip
     request = post(port, "/v1/completions", body)
     head = request.index(b"\r\n\r\n") + 4

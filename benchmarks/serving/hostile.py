@@ -39,7 +39,7 @@ TEXTS = [
     "\r\nSet-Cookie: a=b", "A" * 50_000 + "\0", "́" * 100_000,
 ]  # fmt: skip
 
-ODD = [
+ODD: list[Any] = [
     None, True, 0, -1, 1e308, 10**30, "", [], {}, [[]], [None], ["a", 1], {"a": 1}, "a" * 500_000,
     [""] * 300, [{"role": "user"}], [{"role": "root", "content": "a"}],
     [{"role": "assistant", "content": "a"}], [{"role": "user", "content": None}],

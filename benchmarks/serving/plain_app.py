@@ -1,6 +1,7 @@
 """What one writes first: FastAPI around a transformers pipeline, served by uvicorn."""
 
 import os
+from typing import Any
 
 import torch
 from fastapi import FastAPI
@@ -18,17 +19,17 @@ class Asked(BaseModel):
     max_tokens: int = 64
 
 
-@app.post("/predict")
-def predict(asked: Asked):
+@app.post("/predict", response_model=None)
+def predict(asked: Asked) -> Any:
     return pipe(asked.input)[0]
 
 
-@app.post("/v1/completions")
-def complete(asked: Asked):
+@app.post("/v1/completions", response_model=None)
+def complete(asked: Asked) -> Any:
     found = pipe(asked.prompt, max_new_tokens=asked.max_tokens, do_sample=False)
     return {"choices": [{"text": found[0]["generated_text"]}]}
 
 
-@app.get("/health")
-def health():
+@app.get("/health", response_model=None)
+def health() -> Any:
     return {}

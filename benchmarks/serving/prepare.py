@@ -1,6 +1,6 @@
 """A program that writes the models of this folder's benchmarks; it runs apart from all servers.
 
-- ``labels``: all-MiniLM-L6-v2 with a new head for 77 labels; its export beside it.
+- ``labels``: all-MiniLM-L6-v2 with a head for the 77 labels of Banking77; its exports beside it.
 - ``writer``: a Llama with random weights whose end token is never the likeliest, so that every
   answer is as long as it was asked to be; its exports in float32 and 8 bits, and llama.cpp's file.
 - ``tiny``: an exported classifier of some thousand weights, in two versions.
@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,51 @@ SIZES = {
 }
 HEADS = {"small": 6, "gpt2": 12, "quick": 4}
 VOCABULARY = 8_000
+REFUSED = "refused.txt"
+"""Holds why there is no export of the classifier in 8 bits, where the gate has refused it."""
+LEARNT, JUDGED = 5_000, 1_000
+"""Rows that the classifier's head is fitted to, and others that its 8 bits are judged on."""
 
 
-def labels(folder: Path, *, quick: bool) -> None:
-    """The classifier."""
+def labels(folder: Path, data: Path, *, quick: bool) -> None:
+    """The classifier: MiniLM with a head for Banking77, its export in float32, and the one in 8
+    bits that the gate lets pass on rows that the head was not fitted to.
+
+    Without the rows the head is random, and there are no 8 bits: nothing could say what they cost.
+    """
+    from benchmarks.speed import models, rows
+    from benchmarks.speed.answer_head import fitted
+
+    if quick or not (data / rows.CLASSIFICATION["banking77"][0]).is_file():
+        _random_labels(folder / "model", models.minilm_folder(), quick=quick)
+        _export(folder)
+        return
+    found = rows.without_repeats(rows.classification(data, "banking77"), "text")
+    found = rows.shuffled(found, 0)
+    models.minilm(folder / "encoder")
+    fitted(folder / "encoder", found[:LEARNT], folder / "model")
+    _export(folder)
+    rows.write(folder / "judged.jsonl", found[LEARNT : LEARNT + JUDGED])
+    _pass_gate(folder)
+
+
+def _pass_gate(folder: Path) -> None:
+    """The export in 8 bits, or the reason why the gate refuses it."""
+    import tinyforge
+    from tinyforge.errors import ConditionError
+
+    try:
+        tinyforge.export(
+            folder / "model", folder / "int8", precision="int8", data=folder / "judged.jsonl"
+        )
+    except ConditionError as error:
+        (folder / REFUSED).write_text(str(error), encoding="utf-8")
+
+
+def _random_labels(target: Path, source: Path, *, quick: bool) -> None:
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
-    from benchmarks.speed.models import minilm_folder
-
-    source = minilm_folder()
     names = {number: f"label {number}" for number in range(77)}
     torch.manual_seed(0)
     if quick:
@@ -41,9 +77,8 @@ def labels(folder: Path, *, quick: bool) -> None:
         model = BertForSequenceClassification.from_pretrained(
             source, num_labels=77, id2label=names, dtype=torch.float32
         )
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder / "model")
-    model.save_pretrained(folder / "model")
-    _export(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(target)
+    model.save_pretrained(target)
 
 
 def writer(folder: Path, size: str) -> None:
@@ -129,18 +164,25 @@ def _words() -> list[str]:
 
 
 def main() -> None:
-    """``prepare.py FOLDER NAME… [--size S]``: write these models where they are not there."""
-    place, size, *names = Path(sys.argv[1]), sys.argv[2], *sys.argv[3:]
+    """Write the named models where they are not there."""
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("place", type=Path)
+    flags.add_argument("size", choices=tuple(SIZES), help="of the writer; quick: tiny models")
+    flags.add_argument("names", nargs="+", choices=("labels", "writer", "tiny"))
+    flags.add_argument("--data-folder", type=Path, default=Path("../shared/data"))
+    chosen = flags.parse_args()
     made = {
-        "labels": lambda folder: labels(folder, quick=size == "quick"),
-        "writer": lambda folder: writer(folder, size),
+        "labels": lambda folder: labels(folder, chosen.data_folder, quick=chosen.size == "quick"),
+        "writer": lambda folder: writer(folder, chosen.size),
         "tiny": tiny,
     }
-    for name in names:
-        if not (place / name / "done").is_file():
-            (place / name).mkdir(parents=True)
-            made[name](place / name)
-            (place / name / "done").touch()
+    for name in chosen.names:
+        folder = chosen.place / name
+        if not (folder / "done").is_file():
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was cut short
+            folder.mkdir(parents=True)
+            made[name](folder)
+            (folder / "done").touch()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import random
 import subprocess
@@ -19,10 +20,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.serving.figures import save, say
 from benchmarks.serving.tiny_models import write_classifier, write_writer
 
 NAMES = ("labels", "writer")
@@ -32,6 +34,8 @@ NAMED = 0.85
 """Share of requests that get the name of a model that is there."""
 HEAVY = 20
 """How many more cases a route with a body gets than one without."""
+NEXT_SEED = 1_000_003
+"""Between the seeds of two rounds."""
 SHOWN = 10
 
 
@@ -43,6 +47,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10_000, help="requests in all (10,000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--address", help="of a server that runs already; default: one is started")
+    parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    parser.add_argument("--save", action="store_true", help="keep the result in results/")
     chosen = parser.parse_args()
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -51,13 +57,18 @@ def main() -> None:
     errors = counts["server errors"]
     violations = counts["schema violations"]
     for text in failures[:SHOWN]:
-        _say(text + "\n")
+        say(text + "\n")
     for status in sorted(name for name in counts if name.startswith("status ")):
-        _say(f"{status:<18} {counts[status]:>7,}")
-    _say(
+        say(f"{status:<18} {counts[status]:>7,}")
+    say(
         f"{counts['cases']:,} cases in {time.monotonic() - started:,.0f} s: "
         f"{errors:,} server errors, {violations:,} schema violations"
     )
+    result = {
+        "benchmark": "serving.schema_cases", "seed": chosen.seed, **counts,
+        "failed": failures[:SHOWN],
+    }  # fmt: skip
+    save("schema_cases", result, chosen)
     sys.exit(1 if errors or violations else 0)
 
 
@@ -88,34 +99,59 @@ def serving() -> Iterator[str]:
 
 
 def run(address: str, cases: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Counts of cases, of statuses and of what went wrong; and what went wrong, in words."""
+    """Counts of cases, of statuses and of what went wrong; and what went wrong, in words.
+
+    A route may have fewer cases than its share; what is lacking then is made in another round,
+    with another seed.
+    """
     import schemathesis
-    from schemathesis import GenerationMode
 
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
-    operations = [each.ok() for each in schema.get_all_operations()]
-    weights = {each.label: HEAVY if each.body else 1 for each in operations}
+    operations = [_operation(each) for each in schema.get_all_operations()]
     counts: Counter[str] = Counter()
     failures: list[str] = []
-    for operation in operations:
-        whole = round(cases * weights[operation.label] / sum(weights.values()))
-        for mode, share in (
-            (GenerationMode.POSITIVE, 1 - NEGATIVE), (GenerationMode.NEGATIVE, NEGATIVE),
-        ):  # fmt: skip
+    while (before := counts["cases"]) < cases:
+        for operation, mode, count in _shares(operations, cases - before):
             try:
                 strategy = operation.as_strategy(generation_mode=mode)
             except Exception as error:  # nothing about this route can be said wrongly
-                sys.stderr.write(f"{operation.label}: {mode.value}: {error}" + "\n")
+                say(f"{operation.label}: {mode.value}: {error}")
                 continue
-            _ask(address, strategy, max(1, round(whole * share)), seed, counts, failures)
-            sys.stderr.write(f"{operation.label}: {counts['cases']:,} cases so far" + "\n")
+            _ask(address, strategy, min(count, cases - counts["cases"]), seed, counts, failures)
+            say(f"{operation.label}: {counts['cases']:,} cases so far")
+        if counts["cases"] == before:
+            raise SystemExit(f"only {before:,} cases can be made")
+        seed += NEXT_SEED
     return counts, failures
+
+
+def _operation(found: Any) -> Any:
+    """A route of the document; raises what is wrong with it there."""
+    from schemathesis.core.result import Err
+
+    if isinstance(found, Err):
+        raise found.err()
+    return found.ok()
+
+
+def _shares(operations: Sequence[Any], cases: int) -> Iterator[tuple[Any, Any, int]]:
+    """Each route in both modes, and how many cases of it are wanted."""
+    from schemathesis import GenerationMode
+
+    weights = {each.label: HEAVY if each.body else 1 for each in operations}
+    modes = ((GenerationMode.POSITIVE, 1 - NEGATIVE), (GenerationMode.NEGATIVE, NEGATIVE))
+    for operation in operations:
+        whole = cases * weights[operation.label] / sum(weights.values())
+        for mode, share in modes:
+            yield operation, mode, math.ceil(whole * share)
 
 
 def _ask(
     address: str, strategy: Any, count: int, seed: int, counts: Counter[str], failures: list[str]
 ) -> None:
-    """So many cases of one route in one mode."""
+    """So many cases of one route in one mode, or all that it has."""
+    if count < 1:
+        return
     import hypothesis
     import requests
     from hypothesis.errors import HypothesisException
@@ -168,11 +204,6 @@ def _wrong(case: Any, response: Any) -> str | None:
     except (Failure, FailureGroup) as failure:
         return str(failure)
     return None
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

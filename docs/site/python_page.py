@@ -46,8 +46,9 @@ def public() -> list[Named]:
 def results() -> list[Named]:
     """The classes that the public functions take and give, then those of ``MORE``."""
     found: dict[str, Named] = {}
-    for node in ast.walk(source("tinyforge.api")):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinyforge."):
+    verbs = (each.module for each in public() if isinstance(each.node, ast.FunctionDef))
+    for verb_module in dict.fromkeys(verbs):
+        for node in _imports(verb_module):
             for alias in node.names:
                 for each in _found(str(node.module), alias.name):
                     if isinstance(each.node, ast.ClassDef):
@@ -109,9 +110,21 @@ def page() -> str:
 
 
 def _found(module: str, name: str) -> Iterator[Named]:
+    """What has this name in a module, or where a package has it from in one of its own modules."""
     for node in source(module).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             yield Named(module, name, node)
+    for part in _imports(module):
+        own = str(part.module).startswith(f"{module}.")
+        if own and any(alias.name == name for alias in part.names):
+            yield from _found(str(part.module), name)
+
+
+def _imports(module: str) -> Iterator[ast.ImportFrom]:
+    """All imports from TinyForge's own modules, those within functions too."""
+    for node in ast.walk(source(module)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tinyforge."):
+            yield node
 
 
 def _line(named: Named, prefix: str) -> tuple[str, str]:
@@ -145,9 +158,9 @@ def _methods(node: ast.ClassDef, module: str) -> list[ast.FunctionDef]:
     found = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
     imported = {
         alias.asname or alias.name: str(part.module)
-        for part in ast.walk(source(module)) if isinstance(part, ast.ImportFrom)
-        for alias in part.names if (part.module or "").startswith("tinyforge.")
-    }  # fmt: skip
+        for part in _imports(module)
+        for alias in part.names
+    }
     for base in node.bases:
         name = ast.unparse(base)
         for parent in _found(imported.get(name, module), name):

@@ -49,6 +49,7 @@ class Block:
         title: the file's name, of a block that is saved.
         expected: the output that the page shows; None where it shows none, and for ``console``,
             whose commands each have their own.
+        shown: whether the page shows it; what its reader has already is not.
     """
 
     line: int
@@ -56,6 +57,7 @@ class Block:
     text: str
     title: str = ""
     expected: str | None = None
+    shown: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _blocks(path: Path, tokens: list[Token]) -> Iterator[Block]:
             raise PageMistake(f"{path}:{line}: an indented block of code would not be run")
         if token.type == "html_block":
             if given := _GIVEN.fullmatch(token.content):
-                yield Block(line, _kind(path, line, given[1]), given[2])
+                yield Block(line, _kind(path, line, given[1]), given[2], shown=False)
             elif "given:" in token.content:
                 raise PageMistake(f"{path}:{line}: write <!-- given: python (or bash), then lines")
         if token.type != "fence":

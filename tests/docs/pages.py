@@ -1,7 +1,8 @@
 """Runs the documentation as a reader would: each page in a fresh folder, its blocks in order.
 
-``python tests/docs/pages.py`` runs every page with the real commands and lists what was run, with
-times; names of pages after it run these alone. The tests (``test_pages.py``) do the same, with
+``python tests/docs/pages.py`` runs every page with the real commands, and the examples in
+docstrings, and lists what was run, with times (``--list FILE`` keeps the list, as JSON or as a
+table); names of pages after it run these alone. The tests (``test_pages.py``) do the same, with
 commands that start sooner (``warm.py``). Which blocks are run, and how, is said in
 ``page_blocks.py``.
 
@@ -20,38 +21,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, chdir, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from page_blocks import Block, Command, Page, PageMistake, commands_of, is_slow, matches, read_page
+from page_docstrings import modules_with_examples, run_docstrings
+from page_list import PageFailure, PageRun, Ran, Whole
 from page_sessions import Notebook, Outcome, SessionEnded, Shell
 from warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 HUB_CACHE = Path(__file__).with_name("hub_cache.py")
-PLACES = ("README.md", "docs/*.md", "docs/tutorials/*.md", "docs/how_to/*.md", "docs/explain/*.md")
+PLACES = (
+    "README.md", "docs/*.md", "docs/tutorials/*.md", "docs/how_to/*.md", "docs/explain/*.md",
+    "docs/reference/*.md", "docs/decisions/*.md",
+)  # fmt: skip
 _PORT = re.compile(r"(:|\bport\W{1,3})8000\b", re.IGNORECASE)
 _SERVE = re.compile(r"\btinyforge serve\b(?!.*--(?:new-key|help|port)\b)[^\n|&;#]*")
 _SERVERS = re.compile(r"\s*tinyforge (?:serve|ui)\b(?!.*--(?:new-key|help)\b)")
-
-
-class PageFailure(AssertionError):  # noqa: N818 - what a test fails with
-    """A block does not do what the page says."""
-
-
-@dataclass(frozen=True)
-class Ran:
-    """One block or command that was run."""
-
-    line: int
-    kind: str
-    text: str
-    seconds: float
-
-    def __str__(self) -> str:
-        first = next((line for line in self.text.splitlines() if line.strip()), "")
-        return f"  line {self.line:>4}  {self.kind:<8} {self.seconds:6.1f} s  {first[:80]}"
 
 
 def documentation() -> list[Path]:
@@ -85,14 +73,19 @@ def reader(*, warm: bool) -> Iterator[dict[str, str]]:
         yield environment
 
 
-def run_page(page: Page, folder: Path, environment: Mapping[str, str]) -> list[Ran]:
+def run_page(
+    page: Page, folder: Path, environment: Mapping[str, str], ran: list[Ran] | None = None
+) -> list[Ran]:
     """Run a page's blocks in ``folder``, in order, and compare what the page shows.
+
+    Args:
+        ran: what was run is added to it, so that it is known also where a block fails.
 
     Raises:
         PageFailure: at the first block that fails or prints something else.
     """
     with tempfile.TemporaryDirectory(prefix="pages-") as work:
-        run = _Run(page, folder, Path(work), environment)
+        run = _Run(page, folder, Path(work), environment, [] if ran is None else ran)
         try:
             for block in page.blocks:
                 run.block(block)
@@ -105,14 +98,20 @@ class _Run:
     """The sessions of one page, begun when they are needed."""
 
     def __init__(
-        self, page: Page, folder: Path, work: Path, environment: Mapping[str, str]
+        self,
+        page: Page,
+        folder: Path,
+        work: Path,
+        environment: Mapping[str, str],
+        ran: list[Ran],
     ) -> None:
-        self.ran: list[Ran] = []
+        self.ran = ran
         self._page, self._folder, self._work = page, folder, work
         self._environment = environment
         self._port = str(_free_port())
         self._shell: Shell | None = None
         self._notebook: Notebook | None = None
+        self._block: Block | None = None
 
     def close(self) -> None:
         """End the sessions."""
@@ -122,6 +121,7 @@ class _Run:
 
     def block(self, block: Block) -> None:
         """Save or run one block."""
+        self._block = block
         if block.kind == "file":
             path = self._folder / block.title
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,12 +198,15 @@ class _Run:
 
     @contextmanager
     def _timed(self, line: int, kind: str, text: str) -> Iterator[None]:
-        begun = time.monotonic()
+        begun, block = time.monotonic(), self._block
+        assert block is not None
         try:
             yield
         except SessionEnded as ended:
             self._fail(line, f"the session ended: {ended}", text, "")
-        self.ran.append(Ran(line, kind, text, time.monotonic() - begun))
+        finally:
+            seconds = time.monotonic() - begun
+            self.ran.append(Ran(line, kind, text, seconds, block.line, block.shown))
 
     def _ported(self, text: str) -> str:
         return _PORT.sub(rf"\g<1>{self._port}", text)
@@ -224,30 +227,55 @@ def _free_port() -> int:
 def main() -> int:
     """Run pages, list what was run, and say how long it took."""
     parser = argparse.ArgumentParser(description="Run the documentation's blocks of code.")
-    parser.add_argument("pages", nargs="*", type=Path, help="default: all of them")
+    parser.add_argument("pages", nargs="*", type=Path, help="default: all, and docstrings")
     parser.add_argument("--fast", action="store_true", help="leave the slow pages out")
     parser.add_argument("--warm", action="store_true", help="start commands as the tests do")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="keep the list: .json or .md")
     asked = parser.parse_args()
     paths = asked.pages or documentation()
     pages = [read_page(path) for path in paths if not (asked.fast and is_slow(path))]
-    blocks, failed, begun = 0, 0, time.monotonic()
+    whole = Whole()
     with reader(warm=asked.warm) as environment:
         for page in pages:
-            if not page.runs:
-                continue
-            started = time.monotonic()
-            with tempfile.TemporaryDirectory(prefix="page-") as folder:
-                try:
-                    ran = run_page(page, Path(folder), environment)
-                except PageFailure as failure:
-                    print(f"FAILED {failure}\n")
-                    failed += 1
-                    continue
-            blocks += len(ran)
-            name = page.path.resolve().relative_to(ROOT)
-            print(f"{name}: {len(ran)} run, {time.monotonic() - started:.1f} s", *ran, sep="\n")
-    print(f"{blocks} blocks and commands, {time.monotonic() - begun:.0f} s; pages failed: {failed}")
-    return 1 if failed else 0
+            if page.runs:
+                _report(_page_run(page, environment), whole, asked.list)
+    for module in [] if asked.pages else modules_with_examples():
+        _report(_module_run(module), whole, asked.list)
+    print(whole.sentence)
+    return 1 if whole.failed else 0
+
+
+def _page_run(page: Page, environment: Mapping[str, str]) -> PageRun:
+    """A page in a fresh folder."""
+    ran: list[Ran] = []
+    failure, begun = "", time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="page-") as folder:
+        try:
+            run_page(page, Path(folder), environment, ran)
+        except PageFailure as problem:
+            failure = str(problem)
+    name = page.path.resolve().relative_to(ROOT).as_posix()
+    return PageRun(name, ran, time.monotonic() - begun, failure)
+
+
+def _module_run(name: str) -> PageRun:
+    """A module's docstrings, in a fresh folder."""
+    ran: list[Ran] = []
+    failure, begun = "", time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="page-") as folder, chdir(folder):
+        try:
+            ran = run_docstrings(name)
+        except PageFailure as problem:
+            failure = str(problem)
+    return PageRun(name, ran, time.monotonic() - begun, failure)
+
+
+def _report(run: PageRun, whole: Whole, kept: Path | None) -> None:
+    """Tell of a page, and keep the list so far: a run of all pages takes a while."""
+    whole.add(run)
+    if kept:
+        whole.write(kept)
+    print(run, *([f"FAILED {run.failure}\n"] if run.failure else []), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

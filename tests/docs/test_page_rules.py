@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from page_blocks import PageMistake, commands_of, is_slow, matches, read_page
-from pages import PageFailure, Ran, run_page
+from page_docstrings import run_docstrings
+from page_list import PageFailure, PageRun, Ran, Whole
+from pages import run_page
 
 Runner = Callable[[str], list[Ran]]
 
@@ -134,6 +137,54 @@ def test_a_failing_command_has_to_be_shown(run: Runner) -> None:
         run("```console\n$ (echo no; echo never >&2; exit 3)\nno\n```\n")
     with pytest.raises(PageFailure):
         run("```console\n$ (exit 3)\n$ echo $?\n2\n```\n")
+
+
+def test_the_list_has_every_block_with_its_page_and_line(run: Runner, tmp_path: Path) -> None:
+    ran = run(
+        "<!-- given: bash\ntouch there\n-->\n\n"
+        "```console\n$ echo 'a | b'\n$ ls there\nthere\n```\n```python\n1 + 1\n```\n"
+    )
+    whole = Whole([PageRun("page.md", ran, 2.04), PageRun("other.md", [], 1.0, "line 3: no")], 3.6)
+    assert whole.sentence.startswith("2 pages, 3 blocks, 4 commands and programs in them, 4 s on")
+    assert whole.sentence.endswith("pages failed: 1")
+    whole.write(tmp_path / "list.json")
+    kept = json.loads((tmp_path / "list.json").read_text(encoding="utf-8"))
+    assert (kept["blocks"], kept["commands"], kept["seconds"]) == (3, 4, 3.6)
+    assert [page["failure"] for page in kept["pages"]] == [None, "line 3: no"]
+    assert [(each["line"], each["block"], each["kind"], each["shown"], each["text"])
+            for each in kept["pages"][0]["run"]] == [
+        (1, 1, "bash", False, "touch there\n"), (6, 5, "console", True, "echo 'a | b'"),
+        (7, 5, "console", True, "ls there"), (10, 10, "python", True, "1 + 1\n"),
+    ]  # fmt: skip
+    whole.write(tmp_path / "list.md")
+    table = (tmp_path / "list.md").read_text(encoding="utf-8")
+    assert "| page.md | 3 | 4 | 2.0 | passed |" in table
+    assert "| other.md | 0 | 0 | 1.0 | FAILED |" in table
+    assert "<code>echo 'a &#124; b'</code> |" in table
+    assert "| page.md:1 | bash, not shown |" in table
+
+
+def test_what_ran_before_a_failure_is_in_the_list(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("```bash\ntrue\n```\n\n```bash\nfalse\n```\n", encoding="utf-8")
+    ran: list[Ran] = []
+    with pytest.raises(PageFailure):
+        run_page(read_page(path), tmp_path, os.environ, ran)
+    assert [part.line for part in ran] == [1, 5]
+
+
+def test_a_wrong_example_in_a_docstring_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    examples = {"page_right": ">>> 1 + 1\n2", "page_wrong": ">>> 1 + 1\n3", "page_none": ""}
+    for name, text in examples.items():
+        (tmp_path / f"{name}.py").write_text(f'"""What.\n\n{text}\n"""\n', encoding="utf-8")
+    (part,) = run_docstrings("page_right")
+    assert (part.line, part.kind, part.text) == (3, "docstring", "1 + 1\n")
+    for name in ("page_wrong", "page_none"):
+        with pytest.raises(PageFailure, match=name):
+            run_docstrings(name)
 
 
 SERVER = """\

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import hub_cache
 import pytest
 from page_blocks import PageMistake, is_slow, read_page
+from page_docstrings import modules_with_examples, run_docstrings
+from page_list import PageRun
 from pages import ROOT, documentation, reader, run_page
-
-SOURCE = ROOT / "src"
 
 
 def _runs(path: Path) -> bool:
@@ -25,11 +25,6 @@ PAGES = [
     pytest.param(path, marks=pytest.mark.slow if is_slow(path) else [], id=path.stem)
     for path in documentation()
     if _runs(path)
-]
-EXAMPLES = [
-    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
-    for path in sorted(SOURCE.rglob("*.py"))
-    if ">>> " in path.read_text(encoding="utf-8")
 ]
 
 
@@ -45,7 +40,7 @@ def test_a_page_runs_as_written(
 ) -> None:
     ran = run_page(read_page(path), tmp_path, environment)
     assert ran
-    print(f"{path.relative_to(ROOT)}: {len(ran)} blocks and commands", *ran, sep="\n")
+    print(PageRun(str(path.relative_to(ROOT)), ran, sum(part.seconds for part in ran)))
 
 
 def test_the_pages_that_have_to_be_there_are() -> None:
@@ -57,14 +52,19 @@ def test_the_pages_that_have_to_be_there_are() -> None:
     assert "README.md" in names
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+def test_pages_say_what_stands_for_the_models_of_the_hub() -> None:
+    names = "|".join(map(re.escape, hub_cache.MODELS))
+    found = 0
+    for path in documentation():
+        run = "\n".join(block.text for block in read_page(path).blocks)
+        if re.search(rf"(?<![\w./-])(?:{names})(?![\w-])", run):
+            found += 1
+            text = " ".join(path.read_text(encoding="utf-8").split())
+            assert re.search(r"\btested\b.{0,150}\btiny\b|\btiny\b.{0,150}\btested\b", text), path
+    assert found >= 5
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
 def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module(name)
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    found = doctest.DocTestFinder(exclude_empty=True).find(module, name)
-    runner = doctest.DocTestRunner(optionflags=flags)
-    for test in found:
-        runner.run(test)
-    assert runner.tries, "the examples stand where nobody finds them"
-    assert not runner.failures
+    assert run_docstrings(name)

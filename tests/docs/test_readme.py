@@ -12,8 +12,19 @@ from tinyforge.cli.main import VERBS, main
 from tinyforge.config.load import load_settings
 from tinyforge.config.names import settings_table
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_it_is_installed_from_the_checkout() -> None:
+    """On PyPI the name belongs to another project, so nobody may be sent there first."""
+    tutorial = ROOT / "docs/tutorials/01_introduction.md"
+    for text in (README, tutorial.read_text(encoding="utf-8")):
+        lines = re.findall(r"^pip install (\S+)", text, flags=re.MULTILINE)
+        assert lines
+        assert all(line.strip("'").startswith(".") for line in lines)
+        assert "PyPI" in text
 
 
 def test_settings_files_are_valid(tmp_path: Path) -> None:

@@ -165,8 +165,8 @@ def test_the_reference_holds_everything() -> None:
     page = python_page.page()
     for named in python_page.public():
         assert f"## tinyforge.{named.name} " in page
-    assert "## Prediction " in page
-    assert "## SettingError " in page
+    results = ("Run", "Tuned", "Inspection", "Judgement", "Export", "AnsweringModel", "Prediction")
+    assert all(f"## {name} " in page for name in (*results, "SettingError"))
     page = http_page.page()
     assert "## POST /predict " in page
     assert "## GET /metrics " in page

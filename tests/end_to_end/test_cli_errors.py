@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from tinyforge.cli.main import main
+from command_line import PROGRAM, Capture, one_thread, refused
 
 WORDS = ["apple", "river", "stone", "cloud", "garden", "window", "paper", "music", "winter"]
 RANDOM = random.Random(0)
@@ -23,31 +21,23 @@ ROWS = [
 
 
 @pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / ".hub"))
+def some_rows(empty_folder: Path) -> None:
     text = "".join(json.dumps(row) + "\n" for row in ROWS)
     Path("rows.jsonl").write_text(text, encoding="utf-8")
 
 
-def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def left_alone(capsys: Capture, *words: str) -> str:
     """The one line that the command ends with; nothing is left behind but rejected rows."""
     before = sorted(str(path) for path in Path().rglob("*"))
-    code = main(list(words))
-    captured = capsys.readouterr()
-    assert code == 2, captured.err
-    assert "Traceback" not in captured.err
-    lines = [line for line in captured.err.splitlines() if line.startswith("error: ")]
-    assert lines == [captured.err.splitlines()[-1]]
+    line = refused(capsys, *words)
     if not any(path.stat().st_size for path in Path().rglob("rejected.jsonl")):
         assert sorted(str(path) for path in Path().rglob("*")) == before
-    return lines[0]
+    return line
 
 
-def train(capsys: pytest.CaptureFixture[str], *words: str, data: str = "rows.jsonl") -> str:
+def train(capsys: Capture, *words: str, data: str = "rows.jsonl") -> str:
     model = () if "--model" in words else ("--model", "scratch:bert-tiny")
-    return refused(capsys, "train", data, "--output", "out", *model, *words)
+    return left_alone(capsys, "train", data, "--output", "out", *model, *words)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +55,7 @@ def train(capsys: pytest.CaptureFixture[str], *words: str, data: str = "rows.jso
     ],
 )
 def test_data_that_cannot_be_used(
-    name: str, content: bytes | None, expected: list[str], capsys: pytest.CaptureFixture[str]
+    name: str, content: bytes | None, expected: list[str], capsys: Capture
 ) -> None:
     if content is not None:
         Path(name).write_bytes(content)
@@ -88,13 +78,11 @@ def test_data_that_cannot_be_used(
         (["--resume", "--force"], "--resume"),
     ],
 )
-def test_settings_that_cannot_be_used(
-    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_that_cannot_be_used(words: list[str], expected: str, capsys: Capture) -> None:
     assert expected in train(capsys, *words)
 
 
-def test_a_folder_with_other_files_is_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_other_files_is_not_touched(capsys: Capture) -> None:
     Path("out").mkdir()
     Path("out/thesis.txt").write_text("years of work")
     for words in ([], ["--force"], ["--resume"]):
@@ -102,12 +90,12 @@ def test_a_folder_with_other_files_is_not_touched(capsys: pytest.CaptureFixture[
     assert Path("out/thesis.txt").read_text() == "years of work"
 
 
-def test_an_output_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_is_a_file(capsys: Capture) -> None:
     Path("out").write_text("a file")
     assert "out" in train(capsys)
 
 
-def test_pickled_weights_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pickled_weights_are_refused(capsys: Capture) -> None:
     Path("pickled").mkdir()
     Path("pickled/config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
     Path("pickled/pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -126,14 +114,14 @@ def test_pickled_weights_are_refused(capsys: pytest.CaptureFixture[str]) -> None
         (["runs", "absent"], "no such folder"),
     ],
 )
-def test_other_verbs(words: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert expected in refused(capsys, *words)
+def test_other_verbs(words: list[str], expected: str, capsys: Capture) -> None:
+    assert expected in left_alone(capsys, *words)
 
 
 def test_as_a_program() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tinyforge.cli.main", "train", "absent.jsonl", "--output", "out"],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*PROGRAM, "train", "absent.jsonl", "--output", "out"],
+        capture_output=True, text=True, env=one_thread(),
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import PROGRAM, refused, run_json
 
 from tinyforge.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 T5 = "{d_model: 32, d_kv: 8, num_heads: 4, d_ff: 64, num_layers: 2, num_decoder_layers: 2}"
 GPT = (
@@ -28,18 +26,6 @@ WORDS = ["apple", "river", "stone", "cloud", "garden", "window", "paper", "music
 QUICK = ("--set", "pareto.rounds=1", "--set", "pareto.seconds=0.05",
          "--set", "evaluate.bootstrap_samples=200")  # fmt: skip
 NO_EXPORTS = ("--set", "pareto.precisions=[]")
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / ".hub"))
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def texts(count: int, seed: int) -> list[str]:
@@ -70,12 +56,6 @@ def trained(task: str, model: str, shape: str) -> None:
     assert main(words) == 0
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
-    assert main([*words, "--json"]) == code, capsys.readouterr().err
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return result
-
-
 @pytest.mark.parametrize(
     ("task", "model", "shape", "cut"),
     [
@@ -90,7 +70,7 @@ def test_every_kind_of_model(
     capsys: pytest.CaptureFixture[str], task: str, model: str, shape: str, cut: dict[str, int]
 ) -> None:
     trained(task, model, shape)
-    found = run(
+    found = run_json(
         capsys, "compress", "model", "--output", "small", "--prune", "0.5", "--layers", "1",
         "--vocabulary", "--recover-steps", "3", *QUICK, *NO_EXPORTS,
     )  # fmt: skip
@@ -119,7 +99,7 @@ def test_exports_stand_on_the_page(
 ) -> None:
     pytest.importorskip("onnxruntime_genai")
     trained(task, model, shape)
-    found = run(
+    found = run_json(
         capsys, "compress", "model", "--output", "small", "--prune", "0.5", "--recover-steps", "3",
         *QUICK,
     )  # fmt: skip
@@ -143,10 +123,10 @@ def test_a_killed_call_goes_on_to_the_same_bytes(capsys: pytest.CaptureFixture[s
              "--set", "train.checkpoint_every=5", "--set", "train.early_stopping=0",
              *QUICK, *NO_EXPORTS]  # fmt: skip
     assert main([*words, "--output", "whole"]) == 0
-    program = [sys.executable, "-m", "tinyforge.cli.main", *words, "--output", "killed"]
     child = subprocess.Popen(
-        program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
+        [*PROGRAM, *words, "--output", "killed"], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     checkpoints = Path("killed/tinyforge/checkpoints")
     for _ in range(1200):
         if list(checkpoints.glob("step-*")) or child.poll() is not None:
@@ -170,8 +150,5 @@ def test_mistakes_end_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["--set", "prune.shar=0.5"], "Did you mean"),
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
     ):
-        assert main(["compress", "model", "--output", "out", *words]) == 2
-        error = capsys.readouterr().err.strip().splitlines()[-1]
-        assert error.startswith("error: ")
-        assert told in error
+        assert told in refused(capsys, "compress", "model", "--output", "out", *words)
         assert not Path("out").exists()

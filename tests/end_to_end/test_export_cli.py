@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import PROGRAM, Capture, heed_ctrl_c, objects, run_json
 from export_runs import LABELS, graphs_of, rows_of, run_of
 
 import tinyforge
@@ -26,22 +25,12 @@ from tinyforge.recipes import export_search
 
 pytest.importorskip("onnxscript")
 
-Capture = pytest.CaptureFixture[str]
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.getbasetemp()
-
-
-@pytest.fixture(autouse=True)
-def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture
@@ -55,15 +44,9 @@ def quick(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_search, "write_graphs", write)
 
 
-def result(capsys: Capture, *words: str, code: int = 0) -> dict[str, Any]:
-    assert main([*words, "--json"]) == code, capsys.readouterr().err
-    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return found
-
-
 def answers(capsys: Capture, model: str, *texts: str) -> list[dict[str, Any]]:
     assert main(["predict", model, *texts, "--json"]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return objects(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5", "gpt"])
@@ -71,7 +54,7 @@ def test_a_run_is_exported_with_no_more_than_an_output(
     kind: str, base: Path, quick: None, capsys: Capture
 ) -> None:
     run = str(run_of(kind, base))
-    found = result(capsys, "export", run, "--output", "out")
+    found = run_json(capsys, "export", run, "--output", "out")
     assert found["ready"] is True
     assert found["sentence"].startswith("Ready: fp32 graphs.")
     assert "the run's own" in found["judged_on"]
@@ -112,15 +95,15 @@ def test_a_smaller_form(
 ) -> None:
     run = str(run_of(kind, base))
     words = ["export", run, "--output", "out", "--precision", precision, "--max-drop", "10%"]
-    found = result(capsys, *words)
+    found = run_json(capsys, *words)
     assert found["precision"] == precision
     assert found["tried"][-1]["problem"] == ""
-    assert result(capsys, "verify", "out")["golden"] >= 3
+    assert run_json(capsys, "verify", "out")["golden"] >= 3
 
 
 def test_auto_takes_the_smallest_that_holds(base: Path, quick: None, capsys: Capture) -> None:
     run = str(run_of("bert", base))
-    found = result(capsys, "export", run, "--output", "out", "--precision", "auto")
+    found = run_json(capsys, "export", run, "--output", "out", "--precision", "auto")
     assert found["ready"]
     assert found["asked"] == "auto"
     assert all(each["problem"] for each in found["tried"][:-1])
@@ -137,12 +120,12 @@ def test_strict_refuses_what_few_rows_cannot_show(
 
     monkeypatch.setattr(export_search, "quantize", rounded)
     words = ["export", str(run_of("bert", base)), "--precision", "int8", "--output"]
-    found = result(capsys, *words, "out")
+    found = run_json(capsys, *words, "out")
     assert found["checks"][-1]["figures"]["word"] == "not shown"
     assert "cannot rule it out" in found["sentence"]
-    assert not result(capsys, *words, "strict", "--strict", code=3)["ready"]
+    assert not run_json(capsys, *words, "strict", "--strict", code=3)["ready"]
     assert not Path("strict").exists()
-    same = result(capsys, *words[:2], "--output", "same", "--strict")
+    same = run_json(capsys, *words[:2], "--output", "same", "--strict")
     assert same["checks"][-1]["figures"]["word"] == "same"
 
 
@@ -159,7 +142,7 @@ def test_rows_of_ones_own(base: Path, quick: None, capsys: Capture) -> None:
     lines = [json.dumps(row) + "\n" for row in rows_of("bert", 80, seed=9)]
     Path("mine.jsonl").write_text("".join(lines))
     words = ["export", str(run_of("bert", base)), "--output", "out", "--data", "mine.jsonl"]
-    assert "80 rows of mine.jsonl" in result(capsys, *words)["judged_on"]
+    assert "80 rows of mine.jsonl" in run_json(capsys, *words)["judged_on"]
 
 
 def test_a_folder_is_replaced_only_on_demand(base: Path, quick: None, capsys: Capture) -> None:
@@ -261,19 +244,14 @@ def test_in_python(base: Path, quick: None, tmp_path: Path) -> None:
 def start(run: Path) -> subprocess.Popen[str]:
     """An export in a process of its own, in the middle of writing graphs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tinyforge.cli.main", "export", str(run), "--output", "out"],
-        stderr=subprocess.PIPE, text=True, preexec_fn=_heed_ctrl_c,
+        [*PROGRAM, "export", str(run), "--output", "out"], stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     assert process.stderr is not None
     while "writing the graphs" not in (line := process.stderr.readline()):
         assert line, "it ended too soon"
     time.sleep(0.5)
     return process
-
-
-def _heed_ctrl_c() -> None:
-    """What a shell starts in the background, such as these tests, ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(
@@ -302,8 +280,11 @@ def test_a_killed_export_is_cleared_away_by_the_next(base: Path, quick: None) ->
 def test_a_plain_folder(precision: str, base: Path, capsys: Capture) -> None:
     run = str(run_of("bert", base))
     words = ["export", run, "--output", "out", "--format", "safetensors"]
-    found = result(capsys, *words, "--precision", precision)
+    found = run_json(capsys, *words, "--precision", precision)
     assert found["kind"] == "safetensors"
+    assert [check["name"] for check in found["checks"]] == [
+        "files", "reading", "weights", "logits", "answers", "fresh", "metric",
+    ]  # fmt: skip
     assert main(["verify", "out"]) == 0
     capsys.readouterr()
     texts = ["good river stone", "bad sun"]
@@ -316,8 +297,11 @@ def test_a_gguf_file(precision: str, base: Path, capsys: Capture) -> None:
     pytest.importorskip("gguf")
     run = str(run_of("gpt", base))
     words = ["export", run, "--output", "out", "--format", "gguf", "--max-drop", "5%"]
-    found = result(capsys, *words, "--precision", precision)
+    found = run_json(capsys, *words, "--precision", precision)
     assert found["ready"]
+    assert [check["name"] for check in found["checks"]] == [
+        "reading", "weights", "logits", "answers", "metric",
+    ]  # fmt: skip
     assert Path("out/model.gguf").is_file()
     assert main(["verify", "out"]) == 0
     assert "llama.cpp" in capsys.readouterr().out

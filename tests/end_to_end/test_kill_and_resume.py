@@ -8,11 +8,11 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_line import PROGRAM
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def words(rng: random.Random) -> str:
 
 
 def command(data: Path, output: Path, *, resume: bool) -> list[str]:
-    line = [sys.executable, "-m", "tinyforge.cli.main", "train", str(data), "--output", str(output)]
+    line = [*PROGRAM, "train", str(data), "--output", str(output)]
     line += ["--model", "scratch:gpt-tiny", "--task", "instruct", "--max-steps", "150", "--json"]
     for setting in SETTINGS:
         line += ["--set", setting]

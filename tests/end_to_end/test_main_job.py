@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Capture, run_json
 
 from tinyforge.cli.main import main
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 SMALL_BERT = (
     "{hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}"
@@ -22,18 +23,6 @@ SMALL_GPT = (
     "intermediate_size: 64}"
 )
 WORDS = ["apple", "river", "stone", "cloud", "garden", "window", "paper", "music", "winter", "sun"]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / ".hub"))
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def write(name: str, rows: list[dict[str, Any]]) -> str:
@@ -59,22 +48,15 @@ def labelled(count: int, *, seed: int = 0, truthful: bool = True) -> list[dict[s
     return rows
 
 
-def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> dict[str, Any]:
-    """The last line of a command's standard output, which is a JSON object."""
-    assert main([*words, "--json"]) == code, capsys.readouterr().err
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return result
-
-
-def train(capsys: pytest.CaptureFixture[str], data: str, *words: str) -> dict[str, Any]:
-    return run(capsys, "train", data, "--output", "out", *words)
+def train(capsys: Capture, data: str, *words: str) -> dict[str, Any]:
+    return run_json(capsys, "train", data, "--output", "out", *words)
 
 
 def bert(*words: str) -> tuple[str, ...]:
     return ("--model", "scratch:bert-tiny", "--set", f"model.shape={SMALL_BERT}", *words)
 
 
-def test_a_classifier_from_rows_to_answers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_classifier_from_rows_to_answers(capsys: Capture) -> None:
     rows = labelled(400)
     rows[5] = {"text": "", "label": "yes"}
     data = write("rows.jsonl", rows)
@@ -97,16 +79,16 @@ def test_a_classifier_from_rows_to_answers(capsys: pytest.CaptureFixture[str]) -
     assert "<svg" in Path("out/tinyforge/report.html").read_text()
     assert "script src" not in Path("out/tinyforge/report.html").read_text()
 
-    answer = run(capsys, "predict", "out", "good river stone")
+    answer = run_json(capsys, "predict", "out", "good river stone")
     assert answer["output"] == "yes"
     assert 0.5 < answer["confidence"] <= 1
-    judged = run(capsys, "evaluate", "out", write("more.jsonl", labelled(60, seed=7)))
+    judged = run_json(capsys, "evaluate", "out", write("more.jsonl", labelled(60, seed=7)))
     assert judged["metrics"]["accuracy"] > 0.9
-    one = run(
+    one = run_json(
         capsys, "evaluate", "out", write("one.jsonl", [r for r in rows if r["label"] == "no"])
     )
     assert one["metrics"]["accuracy"] > 0.9
-    run(capsys, "verify", "out")
+    run_json(capsys, "verify", "out")
     weights = Path("out/model.safetensors")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -115,7 +97,7 @@ def test_a_classifier_from_rows_to_answers(capsys: pytest.CaptureFixture[str]) -
     assert "model.safetensors" in "".join(capsys.readouterr())
 
 
-def test_the_folder_loads_without_tinyforge(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_loads_without_tinyforge(capsys: Capture) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -131,7 +113,7 @@ def test_the_folder_loads_without_tinyforge(capsys: pytest.CaptureFixture[str]) 
     assert ours.scores == pytest.approx(found, abs=1e-5)
 
 
-def test_useless_labels_are_not_called_better(capsys: pytest.CaptureFixture[str]) -> None:
+def test_useless_labels_are_not_called_better(capsys: Capture) -> None:
     data = write("rows.jsonl", labelled(400, truthful=False))
     code = main(
         ["train", data, "--output", "out", *bert("--epochs", "2", "--require-better"), "--json"]
@@ -142,7 +124,7 @@ def test_useless_labels_are_not_called_better(capsys: pytest.CaptureFixture[str]
     assert Path("out/model.safetensors").is_file()
 
 
-def test_several_labels_and_their_threshold(capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_labels_and_their_threshold(capsys: Capture) -> None:
     rng = random.Random(0)
     rows = []
     for text in texts(500, 0):
@@ -158,10 +140,10 @@ def test_several_labels_and_their_threshold(capsys: pytest.CaptureFixture[str]) 
     state = json.loads(Path("out/tinyforge/task.json").read_text())
     assert state["multi_label"] is True
     assert 0 < state["threshold"] < 1
-    assert run(capsys, "predict", "out", "beta river sun")["labels"] == ["beta"]
+    assert run_json(capsys, "predict", "out", "beta river sun")["labels"] == ["beta"]
 
 
-def test_text_to_text_from_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_to_text_from_nothing(capsys: Capture) -> None:
     rows = [{"input": text, "output": text.upper()} for text in texts(300, 1)]
     result = train(
         capsys, write("rows.jsonl", rows), "--model", "scratch:t5-tiny",
@@ -171,12 +153,12 @@ def test_text_to_text_from_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"bleu", "chrf", "exact_match"} <= set(result["metrics"])
     assert {"copy_input", "nearest_example"} <= set(result["baselines"])
     assert json.loads(Path("out/tinyforge/task.json").read_text())["prefix"] == "shout: "
-    assert isinstance(run(capsys, "predict", "out", "apple river")["output"], str)
+    assert isinstance(run_json(capsys, "predict", "out", "apple river")["output"], str)
 
 
 @pytest.mark.parametrize("lora", [False, True])
 def test_instructions_in_full_and_with_lora(
-    capsys: pytest.CaptureFixture[str], shared_folder: Path, lora: bool
+    capsys: Capture, shared_folder: Path, lora: bool
 ) -> None:
     rows = [{"instruction": f"Say {t}", "input": "", "output": t} for t in texts(120, 2)]
     base = str(shared_folder / "models" / "stories260K")
@@ -188,10 +170,10 @@ def test_instructions_in_full_and_with_lora(
     ours, before = result["metrics"]["perplexity"], result["baselines"]["untuned_model"]
     assert ours < before["perplexity"]
     assert Path("out/adapter/adapter_model.safetensors").is_file() is lora
-    assert run(capsys, "predict", "out", "Say sun", "--max-new-tokens", "8")["output"]
+    assert run_json(capsys, "predict", "out", "Say sun", "--max-new-tokens", "8")["output"]
 
 
-def test_raw_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_raw_text(capsys: Capture) -> None:
     rng = random.Random(0)
     names = ["".join(rng.choices("aeioustrnlm", k=rng.randint(3, 7))) for _ in range(500)]
     text = "\n\n".join(" ".join(rng.choices(names, k=60)) + "." for _ in range(240))
@@ -205,14 +187,14 @@ def test_raw_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "byte_ngram" in result["baselines"]
 
 
-def test_text_that_only_repeats_itself_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_that_only_repeats_itself_is_refused(capsys: Capture) -> None:
     Path("book.txt").write_text("All work and no play makes a dull boy.\n\n" * 2_000)
     words = ["train", "book.txt", "--output", "out", "--model", "scratch:gpt-tiny"]
     assert main(words) == 2
     assert "near-duplicate" in capsys.readouterr().err
 
 
-def test_a_finished_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_is_left_alone(capsys: Capture) -> None:
     data = write("rows.jsonl", labelled(60))
     train(capsys, data, *bert("--max-steps", "3"))
     before = Path("out/model.safetensors").stat().st_mtime_ns
@@ -224,7 +206,7 @@ def test_a_finished_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> Non
     assert Path("out/model.safetensors").stat().st_mtime_ns != before
 
 
-def test_rows_that_repeat_the_given_test_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_repeat_the_given_test_are_counted(capsys: Capture) -> None:
     rows = labelled(100)
     test = write("test.jsonl", [*labelled(40, seed=9), *rows[:10]])
     train(capsys, write("rows.jsonl", rows), *bert("--max-steps", "3"), "--test", test)

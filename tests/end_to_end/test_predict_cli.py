@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import PROGRAM, objects, one_thread
 
 from tinyforge.cli.main import main
 from tinyforge.evaluate.findings.thresholds import Threshold
 from tinyforge.inference.torch_model import TorchModel
-
-
-@pytest.fixture(autouse=True)
-def _own_notes() -> Iterator[None]:
-    """The command line sends the library's notes to standard error; other tests read them."""
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +43,6 @@ def classifier(hub_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> str
     return str(folder)
 
 
-def lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def test_a_text_is_answered(writer: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", writer, "how are you"]) == 0
     assert capsys.readouterr().out == TorchModel.load(writer).predict("how are you").output + "\n"
@@ -68,7 +52,7 @@ def test_json_lines_have_all_that_is_known(
     classifier: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["predict", classifier, "the cat", "what is your name", "--json"]) == 0
-    found = lines(capsys.readouterr().out)
+    found = objects(capsys.readouterr().out)
     expected = TorchModel.load(classifier).predict(["the cat", "what is your name"])
     for line, one in zip(found, expected, strict=True):
         assert line["output"] == one.output
@@ -97,7 +81,7 @@ def test_answers_that_are_not_sure_enough_are_withheld(
     sure = [p.confidence or 0.0 for p in TorchModel.load(classifier).predict(texts)]
     least = sorted(sure)[1]
     assert main(["predict", classifier, *texts, "--min-confidence", str(least), "--json"]) == 0
-    found = lines(capsys.readouterr().out)
+    found = objects(capsys.readouterr().out)
     assert [line.get("withheld", False) for line in found] == [value < least for value in sure]
     assert [line["output"] is None for line in found] == [value < least for value in sure]
     assert main(["predict", classifier, "the cat", "--min-confidence", "1"]) == 0
@@ -117,7 +101,7 @@ def test_the_confidence_chosen_in_training_is_used(
     assert capsys.readouterr().out == "I don't know\n"
 
 
-def test_a_file_of_rows_keeps_its_lines(
+def test_a_file_of_rows_keeps_its_objects(
     writer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = tmp_path / "rows.jsonl"
@@ -127,7 +111,7 @@ def test_a_file_of_rows_keeps_its_lines(
     said = capsys.readouterr()
     assert f"{rows}:2: invalid JSON" in said.err
     assert said.out == ""
-    found = lines(output.read_text())
+    found = objects(output.read_text())
     assert [line["input"] for line in found if "error" not in line] == ["the cat", "how are you"]
     assert found[1]["output"] is None
     assert found[1]["error"].startswith(f"{rows}:2: ")
@@ -144,7 +128,7 @@ def test_standard_input_is_read_line_by_line(
 
     monkeypatch.setattr(sys, "stdin", Pipe)
     assert main(["predict", writer, "--input", "-", "--json"]) == 0
-    found = lines(capsys.readouterr().out)
+    found = objects(capsys.readouterr().out)
     assert [line["input"] for line in found] == ["the cat", "how are you"]
 
 
@@ -172,7 +156,7 @@ def test_what_was_answered_is_kept_when_stopped(
     assert main([*command, "--batch-size", "1", "--max-new-tokens", "2"]) == 130
     part = output.with_name("answers.jsonl.part")
     assert str(part) in capsys.readouterr().err
-    assert len(lines(part.read_text())) == 16
+    assert len(objects(part.read_text())) == 16
     assert output.read_text() == "before\n"
 
 
@@ -215,10 +199,9 @@ def test_a_setting_without_effect_on_labels(
 def test_a_reader_that_goes_away_is_no_failure(writer: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.txt"
     rows.write_text("the cat\n" * 600)
-    command = [sys.executable, "-m", "tinyforge.cli.main", "predict", writer]
     process = subprocess.Popen(
-        [*command, "--input", str(rows), "--json", "--max-new-tokens", "1"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*PROGRAM, "predict", writer, "--input", str(rows), "--json", "--max-new-tokens", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=one_thread(),
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stderr is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,16 +13,6 @@ SCHEMA = {
     "type": "object", "properties": {"k": {"enum": ["a", "b"]}}, "required": ["k"],
     "additionalProperties": False,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _own_notes() -> Iterator[None]:
-    """The command line sends the library's notes to standard error; other tests read them."""
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import hashlib
 import json
 import random
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import PROGRAM, last_object
 from task_models import gpt_tokenizer, language_model
 
 import tinyforge
@@ -18,14 +18,13 @@ from tinyforge.errors import DataError, ModelError
 from tinyforge.text.templates import ensure_template
 from tinyforge.train.hooks import Listener, StepResult
 
-TINYFORGE = [sys.executable, "-m", "tinyforge.cli.main"]
 STEPS = ["--max-steps", "12", "--set", "train.learning_rate=0.003", "--set", "data.test_share=0.3"]
 
 
 def cli(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """One command."""
     return subprocess.run(
-        [*TINYFORGE, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
+        [*PROGRAM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=300
     )
 
 
@@ -56,8 +55,7 @@ def trained(place: Path) -> dict[str, Any]:
         "train", "pairs.jsonl", "--model", "base", "--output", "kind", "--json", *STEPS, cwd=place
     )
     assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return last_object(done.stdout)
 
 
 def test_the_verdict_is_against_the_model_before(place: Path, trained: dict[str, Any]) -> None:
@@ -117,7 +115,7 @@ def test_adapters_learn_it_too(place: Path) -> None:
         "--set", "train.max_steps=30", "--set", "train.learning_rate=0.01", cwd=place,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["verdict"] == "better"
+    assert last_object(done.stdout)["verdict"] == "better"
     assert (place / "lora/adapter").is_dir()
 
 
@@ -125,7 +123,7 @@ def test_adapters_learn_it_too(place: Path) -> None:
 def test_the_export_is_judged_on_the_runs_own_pairs(place: Path, trained: dict[str, Any]) -> None:
     done = cli("export", "kind", "--output", "kind-onnx", "--json", cwd=place)
     assert done.returncode == 0, done.stderr + done.stdout
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = last_object(done.stdout)
     assert "preference_accuracy" in json.dumps(result)
 
 

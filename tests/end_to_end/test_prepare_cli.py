@@ -9,15 +9,17 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from command_line import PROGRAM, heed_ctrl_c, refused
 
 from tinyforge.cli.main import main
 from tinyforge.cli.prepare import PrepareProgress
 from tinyforge.recipes.prepare_result import Step
+
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 WORDS = str.split(
     "the of and a to in that it was he for on with his at by I this not but had which from they "
@@ -42,23 +44,6 @@ def write_sources(folder: Path, files: int, rows: int) -> None:
         for i in range(rows):
             text = passage(rng, 320) if i % 50 else repeated.replace("river", "stream")
             file.write(json.dumps({"text": text, "title": f"row {i}"}) + "\n")
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-def refused(capsys: pytest.CaptureFixture[str], *words: str, code: int = 2) -> str:
-    """The one line that the command ends with."""
-    assert main(list(words)) == code
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert captured.out == ""
-    assert "Traceback" not in captured.err
-    assert lines[-1].startswith("error: ")
-    return lines[-1]
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -151,8 +136,8 @@ def test_progress_is_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def command(sources: str, output: Path, *more: str) -> list[str]:
-    program = [sys.executable, "-m", "tinyforge.cli.main", "prepare", sources]
-    return [*program, "--output", str(output), "--set", "shard_characters=200000", *more]
+    words = ["prepare", sources, "--output", str(output), "--set", "shard_characters=200000"]
+    return [*PROGRAM, *words, *more]
 
 
 def kill_again_and_again(sources: str, kills: int, seed: int) -> tuple[int, Path, Path]:
@@ -206,7 +191,7 @@ def test_a_signal_stops_it_in_one_line(number: signal.Signals, code: int) -> Non
     write_sources(Path("texts"), 5, 4_000)
     process = subprocess.Popen(
         command("texts", Path("corpus")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=_heed_ctrl_c,
+        preexec_fn=heed_ctrl_c,
     )  # fmt: skip
     plan = Path("corpus/tinyforge/work/plan.zst")
     for _ in range(600):
@@ -221,11 +206,6 @@ def test_a_signal_stops_it_in_one_line(number: signal.Signals, code: int) -> Non
     assert told.splitlines()[-1].startswith("stopped: ")
     assert "--resume" in told
     assert "Traceback" not in told
-
-
-def _heed_ctrl_c() -> None:
-    """What a shell starts in the background, such as these tests, ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_workers_end_with_the_process_that_started_them() -> None:

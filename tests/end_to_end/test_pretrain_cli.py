@@ -8,12 +8,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import PROGRAM, last_object, one_thread
 from pretraining_fakes import SHAPES, sentences
 
 import tinyforge
@@ -47,11 +47,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def result(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return found
-
-
 def digests(output: Path) -> dict[str, str]:
     names = ["model.safetensors", "tokenizer.json", "tinyforge/metrics.jsonl"]
     return {name: hashlib.sha256((output / name).read_bytes()).hexdigest() for name in names}
@@ -71,7 +66,7 @@ def test_a_model_of_ones_own(
 
     output = tmp_path / "model"
     assert main(words(corpus, output, architecture, pretrain__prepare="false")) == 0
-    found = result(capsys)
+    found = last_object(capsys.readouterr().out)
     assert found["steps"] == 12
     assert found["verdict"] in ("better", "not better", "cannot tell")
     assert set(found["metrics"]) >= {"bits_per_byte"}
@@ -145,7 +140,7 @@ def test_a_plan_is_kept_and_carried_out(
     output = tmp_path / "model"
     raw = {"pretrain__prepare": "false"}
     assert main(words(corpus, output, "gpt", "--plan", **raw)) == 0
-    planned = result(capsys)
+    planned = last_object(capsys.readouterr().out)
     assert planned["plan"]["steps"] == 12
     assert [cost["hardware"] for cost in planned["costs"]][-1] == "one H100"
     assert not (output / "model.safetensors").exists()
@@ -154,7 +149,7 @@ def test_a_plan_is_kept_and_carried_out(
     assert main(words(corpus, output, "gpt", "--resume", "--seed", "9", **raw)) == 2
     assert "train.seed" in capsys.readouterr().err
     assert main(words(corpus, output, "gpt", "--resume", **raw)) == 0
-    assert result(capsys)["steps"] == 12
+    assert last_object(capsys.readouterr().out)["steps"] == 12
 
 
 @pytest.mark.parametrize(
@@ -199,8 +194,8 @@ def test_kills_change_nothing(architecture: str, corpus: Path, tmp_path: Path) -
     for _ in range(kills):
         extra = ["--resume"] if killed.exists() else []
         process = subprocess.Popen(
-            _command(words(corpus, killed, architecture, *extra, **more)),
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(),
+            [*PROGRAM, *words(corpus, killed, architecture, *extra, **more)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=one_thread(),
         )  # fmt: skip
         try:
             process.wait(timeout=rng.uniform(2.0, 0.9 * seconds))
@@ -213,14 +208,6 @@ def test_kills_change_nothing(architecture: str, corpus: Path, tmp_path: Path) -
     assert digests(killed) == digests(whole)
 
 
-def _command(line: list[str]) -> list[str]:
-    return [sys.executable, "-m", "tinyforge.cli.main", *line]
-
-
-def _environment() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
-
-
 def _run(line: list[str]) -> None:
-    done = subprocess.run(_command(line), capture_output=True, text=True, env=_environment())
+    done = subprocess.run([*PROGRAM, *line], capture_output=True, text=True, env=one_thread())
     assert done.returncode == 0, done.stderr

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import last_object
 
 import tinyforge
 from tinyforge.cli.main import main
 
 WORDS = {"weather": ["rain", "sun", "wind", "snow"], "money": ["card", "bank", "cash", "loan"]}
-
-
-@pytest.fixture(autouse=True)
-def _own_notes() -> Iterator[None]:
-    """The command line sends the library's notes to standard error; other tests read them."""
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +48,6 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> str:
         lines.append(json.dumps({"text": text, "label": label}))
     path.write_text("\n".join(lines))
     return str(path)
-
-
-def last_object(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text.splitlines()[-1])
-    return found
 
 
 def test_a_template_and_a_file(

@@ -7,7 +7,6 @@ do it, and goes through the real command line: exit code 3, one plain sentence, 
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,22 +24,14 @@ from tinyforge.recipes.export_gate import Passage, pass_graphs
 
 onnx = pytest.importorskip("onnx")
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 Spoil = Callable[[Path, Path], None]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.getbasetemp()
-
-
-@pytest.fixture(autouse=True)
-def _own_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def edit_graph(path: Path, change: Callable[[Any], None]) -> None:

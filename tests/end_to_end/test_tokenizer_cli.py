@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import last_object
 
 from tinyforge.cli.main import main
 
@@ -19,11 +18,6 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     path.write_text("\n".join(lines), encoding="utf-8")
     return str(path)
-
-
-def last_object(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text.splitlines()[-1])
-    return found
 
 
 def test_learn_and_measure(book: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import re
@@ -11,12 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from command_line import PROGRAM, last_object
 
 from tinyforge.cli.main import main
 from tinyforge.cli.tune_progress import TuneProgress
@@ -25,24 +24,14 @@ from tinyforge.config.tune import TuneRunSettings
 
 pytest.importorskip("optuna")
 
+pytestmark = pytest.mark.usefixtures("empty_folder")
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how_to" / "tune_settings.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BERT = "{hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}"
 MODEL = ("--model", "scratch:bert-tiny", "--set", f"model.shape={BERT}")
 QUICK = ("--set", "evaluate.baselines=false", "--set", "evaluate.bootstrap_samples=200")
 WORDS = ["apple", "river", "stone", "cloud", "garden", "window", "paper", "music", "winter", "sun"]
-
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / ".hub"))
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def rows(name: str, count: int = 60) -> str:
@@ -93,7 +82,7 @@ def test_from_rows_to_the_best_model(capsys: pytest.CaptureFixture[str]) -> None
 def test_with_a_clock_alone_as_many_trials_as_fit(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["tune", rows("rows.jsonl"), "--output", "out", *MODEL, *QUICK]
     assert main([*words, "--max-minutes", "0.1", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    result = last_object(capsys.readouterr().out)
     assert result["ended"] == "The time was used up."
     assert result["default"]["max_minutes"] == pytest.approx(0.1 / 5)
     assert result["default"]["stopped_because"] in ("max_minutes", "early_stopping")
@@ -173,15 +162,27 @@ def test_the_bar_shows_the_trials_and_the_best_so_far(capsys: pytest.CaptureFixt
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_the_same(tmp_path: Path) -> None:
     rows("rows.jsonl", 300)
-    line = [sys.executable, "-m", "tinyforge.cli.main", "tune", "rows.jsonl", "--trials", "5"]
-    line += [*MODEL, *QUICK, "--max-steps", "40", "--json", "--set", "train.checkpoint_every=5"]
+    line = [
+        *PROGRAM,
+        "tune",
+        "rows.jsonl",
+        "--trials",
+        "5",
+        *MODEL,
+        *QUICK,
+        "--max-steps",
+        "40",
+        "--json",
+        "--set",
+        "train.checkpoint_every=5",
+    ]
     line += ["--set", "train.validate_every=4", "--set", "train.precision=float32"]
 
     def ended(output: str, *more: str) -> tuple[dict[str, Any], bytes]:
         done = subprocess.run([*line, "--output", output, *more], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         weights = (Path(output) / "model.safetensors").read_bytes()
-        return json.loads(done.stdout.splitlines()[-1]), weights
+        return last_object(done.stdout), weights
 
     began = time.monotonic()
     whole, weights = ended("whole")

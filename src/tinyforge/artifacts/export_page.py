@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +26,8 @@ MEANINGS = {
     "files": "files are safe to load, and the graphs have the inputs and outputs they should have",
     "reading": "labels, settings, template, vocabulary and tokens of real rows and made-up texts "
     "are compared to the last id",
-    "weights": "the numbers in the graphs are compared with the source's bit for bit",
+    "weights": "the numbers in the graphs are compared with the source's: bit for bit, or within "
+    "what rounding makes of them",
     "logits": "what is said of every label or token is compared with PyTorch: in batches, alone, "
     "in one go and token by token",
     "answers": "answers that do not hang by a thread have to be the source's, in a batch and alone",
@@ -150,10 +152,14 @@ def _refused(tried: list[Mapping[str, Any]], width: int) -> Iterator[str]:
 
 
 def _next(gate: Mapping[str, Any], where: str) -> Iterator[str]:
+    named = shlex.quote(where)
     yield f"Page: {where}/tinyforge/report.html"
     if gate["kind"] != "gguf":
-        yield f'Try it: tinyforge predict {where} "some text"'
-    yield f"Check it anywhere: tinyforge verify {where}"
+        yield f'Try it: tinyforge predict {named} "some text"'
+    yield f"Check it anywhere: tinyforge verify {named}"
+    if count := gate.get("golden_rows"):
+        yield f"{count:,} of the rows that it was judged on lie in it, as golden texts"
+        yield "(--set export.golden_rows=0 leaves them out)"
 
 
 def _usage(gate: Mapping[str, Any]) -> str:
@@ -164,9 +170,10 @@ def _usage(gate: Mapping[str, Any]) -> str:
             "\n\n```\nollama create my-model -f Modelfile\n```"
         )
     extra = "" if gate["kind"] == "onnx" else "[training]"
-    note = "PyTorch is not needed. " if gate["kind"] == "onnx" else ""
-    text = (
-        f"{note}From this folder:\n\n```\npip install 'tinyforge{extra}'\n"
+    note = " PyTorch is not needed." if gate["kind"] == "onnx" else ""
+    text = (  # another project has the name on PyPI
+        f"With TinyForge, installed from its repository by `pip install '.{extra}'`.{note} "
+        "From this folder:\n\n```\n"
         'tinyforge predict . "some text"\n```\n\nIn Python:\n\n```python\nimport tinyforge\n\n'
         'model = tinyforge.load(".")\nprint(model.predict("some text").output)\n```'
     )
@@ -182,7 +189,10 @@ def _again(gate: Mapping[str, Any]) -> str:
             f", then asks the model {gate['golden']} golden texts in a fresh process and compares "
             "the answers with those it gave when it passed"
         )
-    return again[:1].upper() + again[1:] + ". It ends with exit code 3 where anything differs."
+    told = again[:1].upper() + again[1:] + ". It ends with exit code 3 where anything differs."
+    if count := gate.get("golden_rows"):
+        told += f" `tinyforge/golden.jsonl` holds {count:,} of the rows that it was judged on."
+    return told
 
 
 def _plain(text: str) -> str:

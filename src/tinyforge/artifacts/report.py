@@ -46,6 +46,8 @@ def summary(report: Mapping[str, Any], *, width: int = 100) -> str:
             f"{row[3]:>{widths[3]}}".rstrip()
             for row in rows
         ]
+    for absent in report["data"].get("absent_labels", ()):
+        lines += ["", *textwrap.wrap(f"Note: {absent['sentence']}", width)]
     if report["advice"] and report["verdict"]["word"] != "better":
         lines += ["", *textwrap.wrap(f"Next: {report['advice'][0]}", width)]
     lines += ["", f"Report: {Path(report['output_dir']) / 'tinyforge' / 'report.html'}"]

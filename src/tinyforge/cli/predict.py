@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from tinyforge.cli.notes import say
-from tinyforge.cli.options import SET
+from tinyforge.cli.options import SET, Command
 from tinyforge.errors import DataError, FolderError, SettingError
 
 if TYPE_CHECKING:
@@ -24,6 +24,35 @@ if TYPE_CHECKING:
 STAGES = ("data", "generate", "model")
 ANSWERING = ("model.revision", "model.trust_remote_code")
 
+ANSWER_FLAGS = (
+    click.option("--max-new-tokens", metavar="N", help="Tokens written, at most."),
+    click.option("--temperature", metavar="X", help="0 is greedy; higher is more random."),
+    click.option("--top-k", metavar="N", help="Sample among the likeliest N tokens."),
+    click.option("--top-p", metavar="X", help="Sample within this probability mass."),
+    click.option("--num-beams", metavar="N", help="Beams of beam search."),
+    click.option("--stop", multiple=True, metavar="S", help="Ends the answer. May be repeated."),
+    click.option("--seed", metavar="N", help="Seed of sampling."),
+    click.option("--batch-size", metavar="N", help="Rows answered together."),
+    click.option(
+        "--logprobs",
+        metavar="N",
+        help="Tell the tokens' log-probabilities, and of N others, in JSON.",
+    ),
+    click.option(
+        "--json-schema",
+        metavar="S",
+        help="Answer in JSON that a schema admits: a file, or the schema.",
+    ),
+)
+"""Short for the settings ``generate.…`` of the same names."""
+
+
+def answer_flags(command: Command) -> Command:
+    """Give a command all of ``ANSWER_FLAGS``, in their order."""
+    for flag in reversed(ANSWER_FLAGS):
+        command = flag(command)
+    return command
+
 
 @click.command()
 @click.argument("model")
@@ -34,20 +63,7 @@ ANSWERING = ("model.revision", "model.trust_remote_code")
 @click.option(
     "--prompt", metavar="P", help="A prompt's name, a YAML or JSON file, or 'text with {input}'."
 )
-@click.option("--max-new-tokens", metavar="N", help="Tokens written, at most.")
-@click.option("--temperature", metavar="X", help="0 is greedy; higher is more random.")
-@click.option("--top-k", metavar="N", help="Sample among the likeliest N tokens.")
-@click.option("--top-p", metavar="X", help="Sample within this probability mass.")
-@click.option("--num-beams", metavar="N", help="Beams of beam search.")
-@click.option("--stop", multiple=True, metavar="S", help="Ends the answer. May be repeated.")
-@click.option("--seed", metavar="N", help="Seed of sampling.")
-@click.option("--batch-size", metavar="N", help="Rows answered together.")
-@click.option(
-    "--logprobs", metavar="N", help="Tell the tokens' log-probabilities, and of N others, in JSON."
-)
-@click.option(
-    "--json-schema", metavar="S", help="Answer in JSON that a schema admits: a file, or the schema."
-)
+@answer_flags
 @click.option(
     "--min-confidence", metavar="X", help="Withhold less sure answers; auto: as chosen in training."
 )
@@ -80,19 +96,14 @@ def predict(
     an answer is printed as \\n. A row that cannot be answered is named on standard error with
     file and line, and leaves an empty line, or in JSON {"input", "output": null, "error"}. An
     answer below --min-confidence is printed as "I don't know", or in JSON as a null output with
-    "withheld": true. With --output, lines are written to FILE.part as they come, which becomes
-    FILE at the end.
+    "withheld": true. With --output, lines go to FILE.part, which becomes FILE at the end.
     """
     _check_source(texts, source)
-    refused = {"--json": as_json, "--output": output, "--min-confidence": min_confidence}
-    _check_stream(stream, [flag for flag, given in refused.items() if given])
+    if stream:
+        _check_stream({"--json": as_json, "--output": output, "--min-confidence": min_confidence})
     _check_output(output, source)
     settings = _settings(texts, stop, trust_remote_code, overrides, flags)
-    if settings.generate.logprobs is not None and not (as_json or output):
-        raise SettingError(
-            "log-probabilities are told in JSON lines only", where="generate.logprobs",
-            value=settings.generate.logprobs, fix="Add --json, or --output FILE",
-        )  # fmt: skip
+    _check_logprobs(settings, told=as_json or output is not None)
 
     from tinyforge.recipes.questions import given_texts, read_questions
 
@@ -112,8 +123,7 @@ def predict(
     least = _least(min_confidence, loaded)
     answers = recipe(loaded, questions, settings.generate, min_confidence=least)
     if output is not None:
-        with _growing(Path(output)) as file:
-            counts = _write(answers, file)
+        counts = _save(answers, Path(output))
     elif as_json:
         counts = _write(answers, sys.stdout, bar=source is not None)
     else:
@@ -135,12 +145,21 @@ def _check_source(texts: tuple[str, ...], source: str | None) -> None:
         )  # fmt: skip
 
 
-def _check_stream(stream: bool, others: list[str]) -> None:
-    if stream and others:
+def _check_stream(beside: dict[str, Any]) -> None:
+    others = [flag for flag, given in beside.items() if given]
+    if others:
         raise SettingError(
             "--stream prints plain text while it is written, so it does not go with "
             + others[0],
             where="--stream", fix="Leave one of them out",
+        )  # fmt: skip
+
+
+def _check_logprobs(settings: Settings, *, told: bool) -> None:
+    if settings.generate.logprobs is not None and not told:
+        raise SettingError(
+            "log-probabilities are told in JSON lines only", where="generate.logprobs",
+            value=settings.generate.logprobs, fix="Add --json, or --output FILE",
         )  # fmt: skip
 
 
@@ -243,6 +262,11 @@ def _growing(path: Path) -> Iterator[TextIO]:
             say(f"what was answered so far is in {part}")
             raise
     part.replace(path)
+
+
+def _save(answers: Iterator[Answered], path: Path) -> tuple[int, int]:
+    with _growing(path) as file:
+        return _write(answers, file)
 
 
 def _write(answers: Iterator[Answered], file: TextIO, *, bar: bool = True) -> tuple[int, int]:

@@ -52,12 +52,13 @@ class PretrainSettings(Stage):
         description="Clean raw files, drop duplicates and split them (stage prepare) before they "
         "are learnt from; false: every text just as it is.",
     )
-    held_share: float = Field(
-        0.05,
+    held_share: float | None = Field(
+        None,
         gt=0,
         lt=0.5,
         description="Share of every text held out for validation, and again for the test, where "
-        "the corpus has too few documents to hold out whole ones.",
+        "the corpus has too few documents to hold out whole ones; default: 0.05, and for the test "
+        "of short texts up to 0.2.",
     )
     validation_tokens: int = Field(
         32_768, ge=64, description="Tokens that each validation looks at, at most."

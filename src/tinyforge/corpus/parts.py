@@ -9,7 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from tinyforge.config.corpus_read import ReadSettings
+from tinyforge.corpus.cleaning.words import ngrams, plain_words
 from tinyforge.corpus.prepared import is_prepared, open_prepared
 from tinyforge.errors import DataError, SettingError
 from tinyforge.records.documents import Document
@@ -19,6 +22,17 @@ PARTS = ("train", "validation", "test")
 LONG = 4_000
 """A text of this many characters is long enough to hold out its end; of shorter ones some are held
 out whole."""
+
+HELD_SHARE, MOST_HELD = 0.05, 0.2
+"""Of a text's characters, held out for validation; and for the test, more where that is too few for
+a verdict, and no more than the larger one."""
+
+ENOUGH_HELD = 20_000
+"""Characters of the test part from which no more than the usual share is held out."""
+
+SAME_WORDS, PIECE = 13, 500
+"""Words in a row that count as repeated (as for evaluation text, Brown et al. 2020, appendix C),
+and the characters, about, of which no more than half may be."""
 
 
 class Parts(Protocol):
@@ -68,18 +82,26 @@ class EndsHeldOut:
     """A corpus that has too few documents to hold out whole ones.
 
     Of a long text the last part is held out for the test, and what stands before it for
-    validation, cut at the ends of lines; of short texts a share is held out whole, chosen by a
-    hash of their names.
+    validation, cut at the ends of lines, and without passages that stand further up in the text
+    too; of short texts a share is held out whole, chosen by a hash of their names.
 
     Args:
-        share: of the characters, for each of the two.
+        share: of the characters, for each of the two; None: ``HELD_SHARE``, and of short texts
+            more for the test.
+
+    Attributes:
+        test_share: of the characters, for the test.
     """
 
-    def __init__(self, corpus: Parts, share: float) -> None:
-        self._corpus, self._share = corpus, share
+    def __init__(self, corpus: Parts, share: float | None) -> None:
+        self._corpus = corpus
+        self._share = HELD_SHARE if share is None else share
+        self.test_share = _enough_held(corpus) if share is None else share
         self.sources: Mapping[str, Any] = corpus.sources
         self.weights: dict[str, float] = getattr(corpus, "weights", {})
-        mark = f"{corpus.fingerprint} ends {share}"
+        mark = f"{corpus.fingerprint} ends {self._share}"
+        if self.test_share != self._share:
+            mark += f" {self.test_share}"
         self.fingerprint = hashlib.sha256(mark.encode()).hexdigest()
 
     def documents(self, part: str, source: str | None = None) -> Iterator[Document]:
@@ -90,30 +112,64 @@ class EndsHeldOut:
                 if self._drawn(document.id) == place:
                     yield document
                 continue
-            text = self._cut(document.text)[place]
+            cuts = self._cut(document.text)
+            text = cuts[place]
+            if place:
+                text = _unrepeated(text, "".join(cuts[:place]))
             if text.strip():
                 name = document.id if part == "train" else f"{document.id}#{part}"
                 yield replace(document, id=name, text=text)
 
     def _cut(self, text: str) -> tuple[str, str, str]:
         first, second = (
-            _line_end(text, round(len(text) * (1 - times * self._share))) for times in (2, 1)
+            _line_end(text, round(len(text) * (1 - held)))
+            for held in (self._share + self.test_share, self.test_share)
         )
         return text[:first], text[first:second], text[second:]
 
     def _drawn(self, name: str) -> int:
         digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()
         number = int.from_bytes(digest, "big") / 2**64
-        return 0 if number >= 2 * self._share else 1 if number >= self._share else 2
+        if number >= self._share + self.test_share:
+            return 0
+        return 1 if number >= self.test_share else 2
+
+
+def _enough_held(corpus: Parts) -> float:
+    """The share of the characters to hold out for the test."""
+    characters = 0
+    for document in corpus.documents("train"):
+        characters += len(document.text)
+        if characters * HELD_SHARE >= ENOUGH_HELD:
+            return HELD_SHARE
+    return min(MOST_HELD, ENOUGH_HELD / max(1, characters))
+
+
+def _unrepeated(text: str, before: str) -> str:
+    """The pieces of a text most of whose words do not stand so in what comes before it."""
+    pieces = list(_pieces(text, PIECE))
+    grams = [ngrams(plain_words(piece)[2], SAME_WORDS) for piece in pieces]
+    own = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *grams]))
+    if not len(own):
+        return text
+    earlier = ngrams(plain_words(before)[2], SAME_WORDS)
+    place = np.minimum(np.searchsorted(own, earlier), len(own) - 1)
+    seen = own[np.unique(place[own[place] == earlier])]
+    return "".join(
+        piece
+        for piece, each in zip(pieces, grams, strict=True)
+        if not len(each) or np.isin(each, seen).mean() <= 0.5
+    )
 
 
 def open_parts(
-    sources: Sequence[str], read: ReadSettings, *, held_share: float
+    sources: Sequence[str], read: ReadSettings, *, held_share: float | None
 ) -> tuple[Parts, str]:
     """The corpus, and how its test part was held out, in words.
 
     Args:
         sources: one prepared folder, or texts to be taken as they are.
+        held_share: as for ``EndsHeldOut``, where it has to be one.
 
     Raises:
         SettingError: a prepared folder stands beside something else.
@@ -138,9 +194,10 @@ def open_parts(
     if not _any(ends, "train") or not _any(ends, "validation"):
         raise DataError(
             "the corpus is too small to learn from one part and validate on another",
-            where=str(sources[0]), fix=f"Give texts of {LONG:,} characters or more",
+            where=str(sources[0]),
+            fix=f"Give texts of {LONG:,} characters or more that do not only repeat themselves",
         )  # fmt: skip
-    return ends, "the last part of each text that was learnt from"
+    return ends, f"the last part of each text that was learnt from ({ends.test_share:.0%})"
 
 
 def _any(corpus: Parts, part: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.config.data import DataSettings
+from tinyforge.data.absent_labels import absent_labels
 from tinyforge.data.columns import Columns
 from tinyforge.data.duplicates import Clusters, find_clusters, join_groups
 from tinyforge.data.intake import PARTS, Intake, sort_labels, take_in
@@ -224,7 +225,9 @@ def _split(
     elif plain:
         split = _contiguous(pool, intake, cluster, shares)
     else:
-        split = random_split(pool, cluster, intake.label_of, seed=seed, **shares)
+        split = random_split(
+            pool, cluster, intake.label_of, seed=seed, labels=_labels_of_rows(intake), **shares
+        )
     if len(split.dropped):
         split.notes.append(
             f"{len(split.dropped):,} rows are left out: a near-duplicate stands in a later part"
@@ -234,7 +237,18 @@ def _split(
     if settings.test is not None:
         split.test = test
     split.dropped = np.sort(np.concatenate([split.dropped, dropped]))
+    if report.task == "classify" and len(split.train):
+        report.absent_labels = list(absent_labels(split, intake, cluster, settings))
+        split.notes += [absent.sentence for absent in report.absent_labels]
     return split
+
+
+def _labels_of_rows(intake: Intake) -> Indices | None:
+    """Row and label of each; None where there are no labels."""
+    if intake.task != "classify":
+        return None
+    numbers, rows = intake.label_arrays()
+    return np.stack([rows, numbers], axis=1)
 
 
 def _validation_share(settings: DataSettings, rows: int) -> float:
@@ -274,15 +288,6 @@ def _leaks(
 def _labels(intake: Intake, split: Split, report: DataReport) -> tuple[str, ...]:
     counts = {part: intake.label_counts(getattr(split, part)) for part in PARTS}
     labels = sort_labels({*counts["train"], *counts["validation"]})
-    for part in ("validation", "test"):
-        unseen = sort_labels(set(counts[part]) - set(counts["train"]))
-        if unseen:
-            rows = sum(counts[part][label] for label in unseen)
-            listed = ", ".join(unseen[:5]) + (", …" if len(unseen) > 5 else "")
-            report.notes.append(
-                f"{len(unseen)} labels of the {part} rows never stand in training: {listed} "
-                f"({rows:,} rows)"
-            )
     report.labels = {part: {k: counts[part].get(k, 0) for k in labels} for part in PARTS}
     return labels
 

@@ -207,7 +207,7 @@ class Intake:
             fix="If the outputs are free text, use --task text2text",
         )
 
-    def _label_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def label_arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """All label numbers one behind the other, and the row of each."""
         counts = np.frombuffer(self._label_counts, dtype=np.int32)
         numbers = np.frombuffer(self._labels, dtype=np.int32).astype(np.int64)
@@ -215,7 +215,7 @@ class Intake:
 
     def _strata(self) -> NDArray[np.int64]:
         """Each row's label; of several the rarest; of none a number of its own."""
-        numbers, rows = self._label_arrays()
+        numbers, rows = self.label_arrays()
         frequency = np.bincount(numbers, minlength=len(self.labels))
         strata = np.full(len(self.part), len(self.labels), dtype=np.int64)
         order = np.argsort(-frequency[numbers], kind="stable")  # the rarest is written last
@@ -224,7 +224,7 @@ class Intake:
 
     def label_counts(self, indices: NDArray[np.int64]) -> dict[str, int]:
         """How often each label stands in these rows."""
-        numbers, rows = self._label_arrays()
+        numbers, rows = self.label_arrays()
         chosen = np.zeros(len(self.part), dtype=bool)
         chosen[indices] = True
         counts = np.bincount(numbers[chosen[rows]], minlength=len(self.labels))

@@ -59,6 +59,24 @@ class Leaks:
         )
 
 
+@dataclass(frozen=True)
+class AbsentLabels:
+    """Labels that one part of the split lacks for one reason.
+
+    Attributes:
+        part: ``train``, where they are held out and never learnt, or ``test``, where they are
+            learnt and not asked for.
+        labels: their names, in order.
+        rows: those with them that are held out, or learnt.
+        sentence: all of it in words, with the reason and what to do.
+    """
+
+    part: str
+    labels: list[str]
+    rows: int
+    sentence: str
+
+
 @dataclass
 class DataReport:
     """All counts about the rows. ``read`` is ``kept`` plus ``rejected``.
@@ -72,6 +90,7 @@ class DataReport:
         duplicate_rows: rows that repeat an earlier row as a whole.
         near_duplicates: rows with a near-duplicate that is not the same text.
         labels: rows by label, in each part of the split.
+        absent_labels: labels that training or the test has no row of, and why.
         split: rows of train, validation and test, and ``dropped`` ones left out of training
             because a like row is held out.
         notes: sentences for the user.
@@ -92,6 +111,7 @@ class DataReport:
     conflicts: Conflicts = field(default_factory=Conflicts)
     leaks: list[Leaks] = field(default_factory=list)
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    absent_labels: list[AbsentLabels] = field(default_factory=list)
     split: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     fingerprint: str = ""

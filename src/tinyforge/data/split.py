@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tinyforge.data.label_cover import learn_every_label
+
 SMALLEST = 20
 """With fewer rows than this, all are for training."""
 
@@ -43,6 +45,7 @@ def random_split(
     validation_share: float,
     test_share: float,
     seed: int,
+    labels: Indices | None = None,
 ) -> Split:
     """Split at random, whole clusters at a time, each stratum in the same shares.
 
@@ -51,6 +54,8 @@ def random_split(
         cluster: cluster of every row of the store; a cluster stays together.
         strata: stratum of every row of the store, such as its label; all 0 where there is none.
         seed: equal seeds give equal splits.
+        labels: row and label of each, shape (pairs, 2), for every label of every row of the store;
+            each label that any of ``rows`` has then stands in training. None: there are none.
     """
     if len(rows) < SMALLEST:
         note = f"fewer than {SMALLEST} rows: all are for training, none are held out"
@@ -60,6 +65,8 @@ def random_split(
     side = np.zeros(len(units.size), dtype=np.int8)
     for part, share in ((2, test_share), (1, validation_share)):
         _fill(units, side, left, part, share)
+    if labels is not None:
+        learn_every_label(side, units.size, _unit_labels(rows, units.of_row, labels))
     of_row = side[units.of_row]
     parts = [np.sort(rows[of_row == part]) for part in (0, 1, 2)]
     notes = [
@@ -101,6 +108,17 @@ def _units(
     stratum = np.zeros(count, dtype=np.int64)
     stratum[pairs[order, 0]] = pairs[order, 1]
     return _Units(size, stratum, of_row)
+
+
+def _unit_labels(rows: Indices, of_row: Indices, labels: Indices) -> Indices:
+    """Which labels stand in which unit: shape (pairs, 2), no pair twice."""
+    order = np.argsort(rows, kind="stable")
+    place = np.searchsorted(rows, labels[:, 0], sorter=order)
+    place = order[np.minimum(place, len(rows) - 1)]
+    here = rows[place] == labels[:, 0]
+    pairs = np.stack([of_row[place[here]], labels[here, 1]], axis=1)
+    unique: Indices = np.unique(pairs, axis=0)
+    return unique
 
 
 def _fill(

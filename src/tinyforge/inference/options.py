@@ -51,21 +51,21 @@ def _check_together(settings: GenerateSettings) -> None:
             "an empty stop string would end every answer before it begins",
             where="generate.stop", value=list(settings.stop), fix="Leave it out",
         )  # fmt: skip
-    if settings.num_beams > 1 and settings.temperature > 0:
+    if settings.num_beams == 1:
+        return
+    beams: dict[str, Any] = {"where": "generate.num_beams", "value": settings.num_beams}
+    if settings.temperature > 0:
         raise SettingError(
             "beam search looks for the likeliest answer and does not sample",
-            where="generate.num_beams", value=settings.num_beams,
-            fix="Leave out num_beams, or temperature",
+            **beams, fix="Leave out num_beams, or temperature",
         )  # fmt: skip
-    if settings.num_beams > 1 and settings.json_schema is not None:
+    if settings.json_schema is not None:
         raise SettingError(
             "beam search does not keep to a schema",
-            where="generate.num_beams", value=settings.num_beams,
-            fix="Leave out num_beams, or json_schema",
+            **beams, fix="Leave out num_beams, or json_schema",
         )  # fmt: skip
-    if settings.num_beams > 1 and settings.logprobs is not None:
+    if settings.logprobs is not None:
         raise SettingError(
             "the tokens of a beam have no alternatives to tell of",
-            where="generate.num_beams", value=settings.num_beams,
-            fix="Leave out num_beams, or logprobs",
+            **beams, fix="Leave out num_beams, or logprobs",
         )  # fmt: skip

@@ -51,10 +51,12 @@ class PromptedModel:
         model: what is asked.
         prompt: how.
         train: solved examples to choose from, in the place of the prompt's own.
+        tell: warn, once, where prompts are too long for the model.
 
     Attributes:
         base: the model itself.
         prompt: with the labels of ``train`` where it names none.
+        asked, shortened: prompts so far, and those that were too long for the model.
 
     Raises:
         ModelError: the model is a classifier and reads no prompt.
@@ -65,6 +67,8 @@ class PromptedModel:
         model: AnsweringModel,
         prompt: Prompt,
         train: Sequence[Example] | SimilarExamples | None = None,
+        *,
+        tell: bool = True,
     ) -> None:
         if model.task.name == "classify":
             raise ModelError(
@@ -80,7 +84,7 @@ class PromptedModel:
         self._scorer = model.scorer()
         words = tuple(prompt.labels.values())
         self._reader = AnswerReader(model.task, words, prompt.lead)
-        self._noted = False
+        self._tell, self.asked, self.shortened = tell, 0, 0
 
     @property
     def model(self) -> Any:
@@ -323,13 +327,13 @@ class PromptedModel:
         too_long = [i for i, size in enumerate(sizes) if size > room]
         for i in too_long:
             found[i] = self._shortened(texts[i], shots[i], room)
-        if too_long and not self._noted:
-            self._noted = True
+        if too_long and self._tell and not self.shortened:
             log.warning(
                 "%d of %d prompts too long for the model: the least similar examples were left "
                 "out, and where that was not enough, the input's end; this is said once",
                 len(too_long), len(texts),
             )  # fmt: skip
+        self.asked, self.shortened = self.asked + len(texts), self.shortened + len(too_long)
         return found
 
     def _shortened(self, text: str, shots: Shots, room: int) -> str:

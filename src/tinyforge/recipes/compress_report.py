@@ -81,7 +81,8 @@ def unit_of(task: str) -> str:
 
 def _point(each: Measured, first: Measured, pair: Pair | None) -> Point:
     variant, score = each.variant, each.evaluation.headline
-    assert score is not None  # all are measured by the headline of the first
+    if score is None:
+        raise ValueError(f"{variant.name} has no value for the headline metric")
     low, high = value_text(score.name, score.low), value_text(score.name, score.high)
     size, rate = variant.disk_bytes, _spread(each.rates)
     return {

@@ -19,6 +19,7 @@ from tinyforge.artifacts.thresholds import ABSTENTION, ALARM
 from tinyforge.config.export import ExportRunSettings, check_export
 from tinyforge.errors import ConditionError, FolderError, ModelError
 from tinyforge.export.gate.files import changed_since
+from tinyforge.export.gate.questions import MADE_UP
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.models.save import TASK_FILE
 from tinyforge.recipes.evaluate import writable
@@ -164,6 +165,7 @@ def _outcome(gate: Gate, found: Found) -> dict[str, Any]:
         "checks": [check.to_json() for check in found.passage.checks],
         "tried": [each.to_json() for each in found.tried],
         "golden": len(found.passage.golden),
+        "golden_rows": sum(each.input not in MADE_UP for each in found.passage.golden),
         "versions": _versions(),
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyforge.artifacts.export_folder import ExportRecord, read_record
+from tinyforge.compress.quantize import compare as compare_numbers
 from tinyforge.config.evaluate import GenerateSettings
 from tinyforge.config.export import ExportSettings
 from tinyforge.evaluate.evaluation import Evaluation
@@ -33,6 +34,7 @@ from tinyforge.export.gate.logits import (
 )
 from tinyforge.export.gate.questions import asked, made_up, spread_out
 from tinyforge.export.gate.reading import check_reading
+from tinyforge.export.gate.weights import NAME as WEIGHTS
 from tinyforge.export.gate.weights import check_weights
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.metrics import METRICS
@@ -126,12 +128,15 @@ class Passage:
         return check.passed
 
 
-def pass_graphs(gate: Gate, folder: Path, *, whole: bool = True) -> Passage:
+def pass_graphs(
+    gate: Gate, folder: Path, *, whole: bool = True, base: Path | None = None
+) -> Passage:
     """Take exported graphs through the gate.
 
     Args:
         whole: False stops after the logits: what lower precisions are made from has to compute
             what the source computes, and need not be judged for itself.
+        base: the folder in float32 that a lower precision was made from.
     """
     from tinyforge.inference.onnx.model import OnnxModel
 
@@ -139,6 +144,9 @@ def pass_graphs(gate: Gate, folder: Path, *, whole: bool = True) -> Passage:
     if not passage.add(check_files(folder)):
         return passage
     record = read_record(folder)
+    if (record.precision == "fp32") != (base is None):  # another one has other tolerances
+        passage.add(failed("files", f"the record names another precision: {record.precision}"))
+        return passage
     try:
         model = OnnxModel.load(folder)
     except NOT_THE_EXPORT:
@@ -148,14 +156,21 @@ def pass_graphs(gate: Gate, folder: Path, *, whole: bool = True) -> Passage:
         passage.add(failed("files", f"the exported model cannot be loaded: {text}"))
         return passage
     try:
-        _look(gate, folder, record, model, passage, whole=whole)
+        _look(gate, folder, record, model, passage, whole=whole, base=base)
     finally:
         model.close()
     return passage
 
 
 def _look(
-    gate: Gate, folder: Path, record: ExportRecord, model: Any, passage: Passage, *, whole: bool
+    gate: Gate,
+    folder: Path,
+    record: ExportRecord,
+    model: Any,
+    passage: Passage,
+    *,
+    whole: bool,
+    base: Path | None,
 ) -> None:
     if not passage.add(check_reading(gate.source, model, gate.rows, folder, record)):
         return
@@ -165,10 +180,35 @@ def _look(
     numbers = OnnxNumbers(model, folder, record)
     if not _compute(gate, folder, numbers, model, record.precision, passage, whole=whole):
         return
+    if base is not None and not passage.add(check_rounding(base, folder)):
+        return
     if not passage.add(check_fresh(folder, passage.golden)):
         return
     model.settings = own
     passage.add(metric_check(gate, model, record.precision))
+
+
+def check_rounding(base: Path, folder: Path) -> Check:
+    """Whether every rounded number stands for the one that it was made from.
+
+    Raises:
+        MissingPackageError: the package onnx is not installed.
+    """
+    try:
+        found = compare_numbers(base, folder)
+    except NOT_THE_EXPORT:
+        raise
+    except Exception as error:  # a graph that nobody has seen may raise anything
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        return failed(WEIGHTS, f"its numbers cannot be held against the source's: {text}")
+    if found.problem:
+        return failed(WEIGHTS, f"the numbers in the graphs are not the source's: {found.problem}")
+    return Check(
+        WEIGHTS, True,
+        f"of the {found.numbers:,} numbers in the graphs {100 * found.same / found.numbers:.2g} % "
+        "are the source's bit for bit, and the others what rounding makes of them",
+        {"same": found.same, "numbers": found.numbers},
+    )  # fmt: skip
 
 
 def pass_torch(

@@ -64,26 +64,26 @@ def open_place(target: Path, model: Path | None, *, force: bool) -> Iterator[Pla
 
     Args:
         target: a folder that does not exist yet, an empty one, or with ``force`` one that holds an
-            export and nothing else.
+            export and nothing else. Where it is a link, what it points to is meant.
         model: the folder that is exported; the target must not lie in it.
 
     Raises:
         FolderError: the target holds something else, another process is at work on it, the disk is
             full, or it cannot be written.
     """
-    target = Path(target)
-    check_target(target, model, force=force)
-    work = target.absolute().parent / f".{target.absolute().name}.exporting"
+    check_target(Path(target), model, force=force)
+    target = Path(target).resolve()
+    work = target.parent / f".{target.name}.exporting"
     made, ours = _make(work), False
     try:
         with _stoppable(), _full_disk(target), locked(work):
             ours = True
-            _recover(work, target.absolute())
+            _recover(work, target)
             _clear(work)
             try:
-                yield Place(target.absolute(), work)
+                yield Place(target, work)
             finally:
-                _recover(work, target.absolute())
+                _recover(work, target)
                 _clear(work)
     finally:
         if ours:  # else another process is at work there
@@ -120,6 +120,11 @@ def check_target(target: Path, model: Path | None, *, force: bool) -> None:
         raise FolderError(
             "lies within the model's own folder", where=where, fix="Give a folder beside it"
         )
+    if target.is_mount():  # it cannot be renamed, and so not appear all at once
+        raise FolderError(
+            "is where a disk is mounted, and a finished export could not take its place",
+            where=where, fix=f"Give a folder in it, for example {target / 'export'}",
+        )  # fmt: skip
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not is_ours(target):

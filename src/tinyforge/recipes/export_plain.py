@@ -9,6 +9,7 @@ from tinyforge.artifacts.manifest import covered
 from tinyforge.export.gate.check import NOT_THE_EXPORT, Check, failed
 from tinyforge.export.gate.gguf_file import check_gguf, open_gguf
 from tinyforge.export.gate.reading import check_reading
+from tinyforge.export.gate.weights import check_stored
 from tinyforge.export.gguf import write_gguf
 from tinyforge.export.safetensors import write_safetensors
 from tinyforge.inference.torch_model import TorchModel
@@ -56,6 +57,7 @@ def _pass_safetensors(gate: Gate, folder: Path) -> Passage:
     checks = [
         Check("files", True, "plain transformers loads it"),
         check_reading(gate.source, model, gate.rows, folder, None),
+        check_stored(gate.source, model, gate.settings.precision),
     ]
     return pass_torch(gate, folder, model, gate.settings.precision, checks=checks, afresh=True)
 
@@ -71,4 +73,5 @@ def _pass_gguf(gate: Gate, folder: Path) -> Passage:
     except Exception as error:  # transformers raises whatever it likes at a file it cannot read
         text = " ".join(str(error).split())[:300] or type(error).__name__
         return Passage([check, failed("files", f"the GGUF file cannot be read back: {text}")])
-    return pass_torch(gate, folder, model, gate.settings.precision, checks=[check], afresh=False)
+    checks = [check, check_stored(gate.source, model, gate.settings.precision)]
+    return pass_torch(gate, folder, model, gate.settings.precision, checks=checks, afresh=False)

@@ -135,7 +135,8 @@ def _given(
         rows, calibration = _apart(rows, settings.export.calibration_rows)
     if not len(rows):
         raise DataError("there are no rows to judge on", where=str(data)[:200])
-    named = str(data) if isinstance(data, str | Path) else f"<{type(data).__name__}>"
+    # Of a path only its end: where it lies here says nothing elsewhere, where the export will be.
+    named = Path(data).name if isinstance(data, str | Path) else f"<{type(data).__name__}>"
     exam = Exam(rows, exam.task, exam.kind, exam.multi_label, exam.found, exam.report, judging)
     return Judging(exam, calibration, f"{len(rows):,} rows of {named}")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +55,16 @@ class Found:
     Attributes:
         folder: of the candidate that passed; None where none did.
         passage: its checks; where none passed, those of the last candidate.
-        tried: every candidate in order.
+        tried: every candidate in order; the one that passed is the last.
         made: the files of ``folder`` as they were written.
+        last: the checks of the last candidate, whether it passed or not.
     """
 
     folder: Path | None = None
     passage: Passage = field(default_factory=Passage)
     tried: list[Tried] = field(default_factory=list)
     made: Hashes = field(default_factory=dict)
+    last: Passage = field(default_factory=Passage)
 
 
 def search(gate: Gate, work: Path, tell: Tell) -> Found:
@@ -89,12 +90,14 @@ def search(gate: Gate, work: Path, tell: Tell) -> Found:
         found.tried.append(Tried("fp32", "fp32", (), _size(base), passage.problem.sentence))
         return found
     for scheme in schemes(wanted, read_record(base)):
-        if scheme.precision == "fp32":
-            if _offer(gate, base, scheme, found, tell, made=made):
-                return found
-        elif any(_made(gate, base, each, found, work, tell)
-                 for each in _with_layers_left_out(gate, base, scheme, found)):  # fmt: skip
-            return found
+        if scheme.precision != "fp32":
+            for each in _with_layers_left_out(gate, base, scheme, found):
+                _made(gate, base, each, found, work, tell)
+        elif found.folder is None:
+            _offer(gate, base, scheme, found, tell, made=made)
+        # With layers left as they are, a form may be larger than the next scheme's.
+        if found.folder is not None and (wanted != "auto" or not found.tried[-1].keep):
+            break
     return found
 
 
@@ -114,54 +117,77 @@ def _with_layers_left_out(gate: Gate, base: Path, scheme: Scheme, found: Found) 
     count = 1
     while count <= min(most, len(worst)) and _mendable(found):
         keep = tuple(dict.fromkeys([*scheme.keep, *worst[:count]]))
-        yield dataclasses.replace(scheme, keep=keep)
+        yield replace(scheme, keep=keep)
         count *= 2
 
 
 def _mendable(found: Found) -> bool:
-    problem = found.passage.problem
+    problem = found.last.problem
     return problem is not None and problem.name in QUALITY
 
 
-def _made(gate: Gate, base: Path, scheme: Scheme, found: Found, work: Path, tell: Tell) -> bool:
-    """Make a candidate and offer it; whether it passed."""
+def _made(gate: Gate, base: Path, scheme: Scheme, found: Found, work: Path, tell: Tell) -> None:
+    """Make a candidate and offer it, where it is smaller than what has passed already."""
     folder = work / f"candidate-{len(found.tried)}"
     tell(f"making it smaller: {_named(scheme)}")
     try:
         quantize(base, folder, scheme, calibration=gate.judging.calibration)
     except TinyForgeError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        found.passage = Passage([failed("files", str(error))])
-        found.tried.append(Tried(scheme.name, scheme.precision, scheme.keep, 0, str(error)))
-        return False
-    if _offer(gate, folder, scheme, found, tell, made=hashes(folder)):
-        return True
-    shutil.rmtree(folder, ignore_errors=True)
-    return False
+        refused = Tried(scheme.name, scheme.precision, scheme.keep, 0, str(error))
+        _enter(found, refused, Passage([failed("files", str(error))]))
+        return
+    if found.folder is not None and (size := _size(folder)) >= found.tried[-1].size_bytes:
+        why = f"no smaller than {found.tried[-1].scheme}, which holds"
+        refused = Tried(scheme.name, scheme.precision, scheme.keep, size, why)
+        _enter(found, refused, Passage())
+    else:
+        _offer(gate, folder, scheme, found, tell, made=hashes(folder), base=base)
+    if found.folder != folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _offer(
-    gate: Gate, folder: Path, scheme: Scheme, found: Found, tell: Tell, *, made: Hashes
-) -> bool:
-    """Take a candidate through the gate; whether it passed."""
+    gate: Gate,
+    folder: Path,
+    scheme: Scheme,
+    found: Found,
+    tell: Tell,
+    *,
+    made: Hashes,
+    base: Path | None = None,
+) -> None:
+    """Take a candidate through the gate, and enter what came of it."""
     tell(f"at the gate: {_named(scheme)}")
-    passage = pass_graphs(gate, folder)
+    passage = pass_graphs(gate, folder, base=base)
     changed = changed_since(made, folder)
     if changed:
         passage.add(Check("files", False, changed))
     problem = passage.problem
-    found.passage = passage
-    found.tried.append(
-        Tried(
-            scheme.name, scheme.precision, scheme.keep, _size(folder),
-            "" if problem is None else problem.sentence,
-        )
+    tried = Tried(
+        scheme.name, scheme.precision, scheme.keep, _size(folder),
+        "" if problem is None else problem.sentence,
     )  # fmt: skip
     if problem is not None:
         tell(f"refused: {_named(scheme)}: {problem.sentence}")
-        return False
+        _enter(found, tried, passage)
+        return
+    if found.folder is not None:  # it is larger, and has been the last
+        shutil.rmtree(found.folder, ignore_errors=True)
+        found.tried[-1] = replace(found.tried[-1], problem=f"{scheme.name} holds, and is smaller")
+    found.tried.append(tried)
     found.folder, found.made = folder, made
-    return True
+    found.passage = found.last = passage
+
+
+def _enter(found: Found, tried: Tried, passage: Passage) -> None:
+    """A candidate that was not taken: before the one that has passed, where there is one."""
+    found.last = passage
+    if found.folder is None:
+        found.tried.append(tried)
+        found.passage = passage
+    else:
+        found.tried.insert(-1, tried)
 
 
 def _named(scheme: Scheme) -> str:

@@ -18,7 +18,7 @@ from tinyforge.evaluate.run import evaluate
 from tinyforge.evaluate.verdict import Verdict, judge
 from tinyforge.recipes.findings import findings_of_run
 from tinyforge.recipes.models import score_rivals
-from tinyforge.recipes.prompting import prompted_baselines
+from tinyforge.recipes.prompting import note_shortened, prompted_baselines
 
 if TYPE_CHECKING:
     from tinyforge.inference.torch_model import TorchModel
@@ -68,10 +68,12 @@ def judge_model(setup: Setup, model: Any, folder: Path) -> Judged:
             seed=settings.train.seed, untuned=untuned,
         )  # fmt: skip
         scored = score_baselines(found, test, **how, progress=_name_baseline)
+        prompted = prompted_baselines(setup, found)
         scored |= score_prompted(
-            prompted_baselines(setup, found), test, ours, settings=settings.evaluate,
-            seed=settings.train.seed, progress=_name_baseline,
+            prompted, test, ours, settings=settings.evaluate, seed=settings.train.seed,
+            progress=_name_baseline,
         )  # fmt: skip
+        note_shortened(prompted, scored)
     scored |= score_rivals(
         settings.evaluate.baseline_models, setup.task, settings,
         lambda model, name: evaluate(model, test, **how, name=name),

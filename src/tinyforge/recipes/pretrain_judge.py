@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.corpus.batches import VALIDATION_SEED
-from tinyforge.corpus.parts import Parts, passages
+from tinyforge.corpus.parts import MOST_HELD, EndsHeldOut, Parts, passages
 from tinyforge.corpus.token_shards import TokenStore
 from tinyforge.evaluate.byte_model import TRAINING_BYTES, ByteNgram
 from tinyforge.evaluate.evaluation import Evaluation
@@ -37,6 +38,9 @@ log = logging.getLogger("tinyforge")
 SHORT_PASSAGE, PASSAGE, WANTED = 1_000, 4_000, 50
 """Characters of a passage, one row of the judgement: long ones, unless there are few of them."""
 
+SHORTEST_PASSAGE, FEW = 500, 20
+"""Where even short ones are few, they are shorter still."""
+
 COUNTED_TOKENS = 20_000_000
 """Tokens that the frequencies of the unigram baseline are counted from, at most."""
 
@@ -51,12 +55,14 @@ class JudgedText:
     Attributes:
         evaluation: on the unseen passages; None where there are none.
         notes: what to know about the numbers.
+        advice: what would make a verdict possible; empty where there is one.
     """
 
     evaluation: Evaluation | None
     baselines: dict[str, Evaluation]
     verdict: Verdict
     notes: list[str] = field(default_factory=list)
+    advice: str = ""
 
 
 def judge_text(
@@ -79,7 +85,9 @@ def judge_text(
     limit = settings.pretrain.test_characters
     examples, notes = unseen_passages(corpus, limit)
     if not examples:
-        return JudgedText(None, {}, judge(None, {}), notes)
+        nothing = f"Cannot tell: no text is left that was not learnt from too ({held_out})."
+        verdict = replace(judge(None, {}), sentence=nothing)
+        return JudgedText(None, {}, verdict, notes, "Give text that does not only repeat itself.")
     notes.insert(0, f"unseen: {held_out}")
     how: dict[str, Any] = {
         "task": "language-model", "settings": settings.evaluate, "seed": settings.train.seed,
@@ -108,7 +116,46 @@ def judge_text(
             "of what is hidden"
         )
     ours.notes.extend(notes)
-    return JudgedText(ours, baselines, judge(ours, baselines), notes)
+    verdict = judge(ours, baselines)
+    if not baselines or ours.sample.groups >= FEWEST_GROUPS:
+        return JudgedText(ours, baselines, verdict, notes)
+    said, advice = too_few(examples, corpus)
+    verdict = replace(verdict, sentence=f"{verdict.sentence} {said}")
+    return JudgedText(ours, baselines, verdict, notes, advice)
+
+
+def too_few(examples: Sequence[Example], corpus: Parts) -> tuple[str, str]:
+    """Why so few passages allow no verdict, and what would.
+
+    Args:
+        examples: the passages that were judged on.
+    """
+    held = sum(len(example.output or "") for example in examples)
+    said = (
+        f"The text held out to judge on has {held:,} characters: {len(examples)} passages of about "
+        f"{held // len(examples):,}."
+    )
+    wanted = FEWEST_GROUPS * SHORTEST_PASSAGE * 5 // 4  # they end with a line, so are longer
+    whole = {
+        part: sum(len(document.text) for document in corpus.documents(part))
+        for part in ("train", "validation", "test")
+    }
+    if whole["test"] >= wanted:
+        return said, f"For a verdict judge on more of it: --set pretrain.test_characters={wanted}."
+    if not isinstance(corpus, EndsHeldOut):
+        return said, "For a verdict give more or longer documents."
+    total = sum(whole.values())
+    enough = _rounded(wanted / corpus.test_share)
+    advice = f"For a verdict give a text of about {enough:,} characters (this one has {total:,})"
+    if total * MOST_HELD >= wanted:
+        advice += f", or hold out more of it: --set pretrain.held_share={MOST_HELD}"
+    return said, f"{advice}."
+
+
+def _rounded(value: float) -> int:
+    """To two figures, upwards."""
+    step = int(10 ** max(0, int(math.log10(value)) - 1))
+    return math.ceil(value / step) * step
 
 
 def unseen_passages(corpus: Parts, limit: int) -> tuple[list[Example], list[str]]:
@@ -117,7 +164,10 @@ def unseen_passages(corpus: Parts, limit: int) -> tuple[list[Example], list[str]
     With very few documents each passage stands for itself, or no interval could be given.
     """
     total = sum(len(document.text) for document in corpus.documents("test"))
-    characters = max(SHORT_PASSAGE, min(PASSAGE, min(total, limit) // WANTED))
+    size = min(total, limit)
+    characters = max(SHORT_PASSAGE, min(PASSAGE, size // WANTED))
+    if size < FEW * SHORT_PASSAGE:
+        characters = max(SHORTEST_PASSAGE, size // FEW)
     found = passages(lambda: corpus.documents("test"), characters=characters, limit=limit)
     names = {document.id for document, _ in found}
     apart = len(names) < FEWEST_GROUPS

@@ -132,7 +132,7 @@ def _advice(ended: Ended, folder: RunFolder) -> list[str]:
     """Next steps after the run."""
     plan, word = ended.plan, ended.judged.verdict.word
     seen = ended.outcome.tokens / max(1, ended.text.unique_tokens)
-    said = []
+    said = [ended.judged.advice] if ended.judged.advice else []
     if word != "better" and seen < 1:
         said.append(
             f"Only {seen:.1%} of the text was seen: give it more time (--max-minutes) or a faster "

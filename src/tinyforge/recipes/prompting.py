@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinyforge.errors import TinyForgeError
+from tinyforge.evaluate.evaluation import Evaluation
 from tinyforge.evaluate.text_features import NearestExample
 from tinyforge.inference.answering import AnsweringModel
 from tinyforge.inference.base import Predictor
 from tinyforge.inference.prompted import PromptedModel
-from tinyforge.text.features import SimilarExamples
 from tinyforge.text.prompts import Prompt, usual_prompt
 
 if TYPE_CHECKING:
@@ -57,10 +57,23 @@ def prompted_baselines(setup: Setup, simple: Mapping[str, Predictor]) -> dict[st
     prompt = _prompt(setup, model)
     found: dict[str, Predictor] = {}
     if task == "classify":
-        found["zero_shot"] = PromptedModel(model, prompt)
+        found["zero_shot"] = PromptedModel(model, prompt, tell=False)
     if shots:
-        found["few_shot"] = _few_shot(model, prompt, similar, shots)
+        shown = prompt.model_copy(update={"shots": shots})
+        found["few_shot"] = PromptedModel(model, shown, similar, tell=False)
     return found
+
+
+def note_shortened(found: Mapping[str, Predictor], scored: Mapping[str, Evaluation]) -> None:
+    """Say with each prompted baseline how many of its prompts were too long for the model."""
+    for name, asked in found.items():
+        if name in scored and isinstance(asked, PromptedModel) and asked.shortened:
+            left = "the input's end is left out"
+            if asked.prompt.shots:
+                left = f"they show fewer than {asked.prompt.shots} rows (evaluate.few_shot)"
+            scored[name].notes.append(
+                f"{asked.shortened:,} of {asked.asked:,} prompts are too long for the model: {left}"
+            )
 
 
 def ask_for(model: Answerer, task: Any, labels: Sequence[str]) -> Answerer:
@@ -89,9 +102,3 @@ def _prompt(setup: Setup, model: AnsweringModel) -> Prompt:
         return prompt.with_labels(setup.dataset.labels)
     most = getattr(setup.task, "max_new_tokens", None)
     return prompt.model_copy(update={"max_new_tokens": most})
-
-
-def _few_shot(
-    model: AnsweringModel, prompt: Prompt, similar: SimilarExamples | None, shots: int
-) -> PromptedModel:
-    return PromptedModel(model, prompt.model_copy(update={"shots": shots}), similar)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.safety.drift_reference import Observation, common_words, make_reference, observe
+from tinyforge.safety.drift_tokens import Tokens
 
 if TYPE_CHECKING:
     from tinyforge.data.dataset import Dataset
@@ -17,7 +18,9 @@ _WORDS_OF = 20_000
 _OBSERVED = 2_000
 
 
-def reference_of_run(dataset: Dataset, evaluation: Evaluation | None) -> dict[str, Any] | None:
+def reference_of_run(
+    dataset: Dataset, evaluation: Evaluation | None, tokenizer: Any
+) -> dict[str, Any] | None:
     """The reference of a run: words of the training rows; all else from the test rows.
 
     On rows that it learnt from a model is surer, and no word is new to it. Where there are no test
@@ -25,6 +28,7 @@ def reference_of_run(dataset: Dataset, evaluation: Evaluation | None) -> dict[st
 
     Args:
         evaluation: the model on the test rows.
+        tokenizer: the model's.
 
     Returns:
         None for raw text, which is nothing like what a model is asked.
@@ -32,23 +36,25 @@ def reference_of_run(dataset: Dataset, evaluation: Evaluation | None) -> dict[st
     if dataset.task == "language-model":
         return None
     texts = (dataset.store[int(row)].input for row in _evenly(dataset.train, _WORDS_OF))
-    words = common_words(texts)
+    words, tokens = common_words(texts), Tokens(tokenizer)
     if evaluation is None:
         learnt = (dataset.store[int(row)] for row in _evenly(dataset.train, _OBSERVED))
-        seen = [observe(row.input, None, (), None) for row in learnt]
+        seen = [observe(row.input, None, (), None, tokens) for row in learnt]
     else:
-        seen = _judged(dataset, evaluation, words)
+        seen = _judged(dataset, evaluation, words, tokens)
     counts = dataset.report.labels.get("train")
     return make_reference(seen, words, source="training", labels=counts)
 
 
-def _judged(dataset: Dataset, evaluation: Evaluation, words: frozenset[int]) -> list[Observation]:
+def _judged(
+    dataset: Dataset, evaluation: Evaluation, words: frozenset[int], tokens: Tokens
+) -> list[Observation]:
     seen = []
     for place in _evenly(np.arange(len(evaluation.rows)), _OBSERVED):
         row = dataset.store[int(dataset.test[int(evaluation.rows[place])])]
         answer = evaluation.predictions[int(place)] if len(evaluation.predictions) else None
         confidence, labels = (answer.confidence, answer.labels) if answer else (None, ())
-        seen.append(observe(row.input, confidence, labels, words))
+        seen.append(observe(row.input, confidence, labels, words, tokens))
     return seen
 
 

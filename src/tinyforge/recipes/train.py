@@ -142,7 +142,7 @@ def _train(
         judged = judge_model(setup, merge(model), folder.path)
         if settings.evaluate.learning_curve:
             judged = _with_curve(judged, data, settings, folder, setup, outcome)
-        reference = reference_of_run(setup.dataset, judged.evaluation)
+        reference = reference_of_run(setup.dataset, judged.evaluation, tokenizer)
         if reference is not None:
             write_reference(folder.path, reference)
         report = report_run(setup, data, folder, outcome, judged, started, meter.read())

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import orjson
 
 from tinyforge.artifacts import manifest
-from tinyforge.artifacts.export_folder import GATE, GOLDEN, is_export
+from tinyforge.artifacts.export_folder import GATE, GOLDEN, RECORD, is_export
 from tinyforge.artifacts.files import read_json
 from tinyforge.errors import ConditionError, FolderError
 
 Kind = Literal["run", "export"]
+
+_CLOSE = 1e-6
+"""How far a difference of two figures may be from the figure that is given for it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def verify(folder: Path) -> Verification:
     damaged is not opened.
 
     Raises:
-        FolderError: there is no such folder, or it has no manifest.
+        FolderError: there is no such folder, or a run has no manifest.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -95,7 +100,10 @@ def verify(folder: Path) -> Verification:
     path = folder / manifest.MANIFEST
     export = is_export(folder) or (folder / GATE).is_file()
     if not path.is_file():
-        raise _no_manifest(folder, export)
+        if export:
+            why = "missing, so the export was never finished, or not all of it was copied"
+            return Verification(folder, 0, [f"{manifest.MANIFEST}: {why}"], "export")
+        raise _no_manifest(folder)
     try:
         files = manifest.files_in(read_json(path), path)
         problems = manifest.verify(folder)
@@ -103,11 +111,25 @@ def verify(folder: Path) -> Verification:
         return Verification(folder, 0, [f"{manifest.MANIFEST}: {error.what}"], _kind(export))
     if not export:
         return Verification(folder, len(files), problems)
+    problems += _unlisted(folder)
     if not problems and path.read_bytes() != _canonical(files):
         problems = [f"{manifest.MANIFEST}: changed"]
     if problems:
         return Verification(folder, len(files), problems, "export")
     return _ask_again(folder, len(files))
+
+
+def _unlisted(folder: Path) -> Iterator[str]:
+    """What no manifest lists, and an export has none of: links, and what a run keeps for itself."""
+    kept = [each for each in manifest.NOT_COVERED if each != manifest.MANIFEST]
+    for root, folders, files in os.walk(folder):
+        for name in sorted([*folders, *files]):
+            path = Path(root, name)
+            there = PurePosixPath(path.relative_to(folder).as_posix())
+            if path.is_symlink():
+                yield f"{there}: a symbolic link, which an export may not have"
+            elif name in files and any(each in (there, *there.parents) for each in kept):
+                yield f"{there}: extra, not in the manifest"
 
 
 def _ask_again(folder: Path, files: int) -> Verification:
@@ -122,6 +144,13 @@ def _ask_again(folder: Path, files: int) -> Verification:
         if is_export(folder):
             return Verification(folder, files, [f"{GOLDEN}: missing"], "export")
         return Verification(folder, files, [], "export", note=note)
+    try:
+        golden = len(read_golden(folder))
+    except FolderError as error:
+        return Verification(folder, files, [str(error)], "export")
+    problems = list(_at_odds(folder, gate, golden))
+    if problems:
+        return Verification(folder, files, problems, "export")
     if gate.get("kind") == "gguf":
         note = "and llama.cpp, which could answer the golden texts, is no part of TinyForge"
         return Verification(folder, files, [], "export", note=note)
@@ -129,12 +158,53 @@ def _ask_again(folder: Path, files: int) -> Verification:
     if needs_torch and not (find_spec("torch") and find_spec("transformers")):
         note = "and the golden texts were not asked, as torch is not installed"
         return Verification(folder, files, [], "export", note=note)
-    try:
-        problems = ask_afresh(folder, needs_torch=needs_torch)
-        golden = len(read_golden(folder))
-    except FolderError as error:
-        return Verification(folder, files, [str(error)], "export")
+    problems = ask_afresh(folder, needs_torch=needs_torch)
     return Verification(folder, files, problems, "export", golden)
+
+
+def _at_odds(folder: Path, gate: Mapping[str, Any], golden: int) -> Iterator[str]:
+    """What the gate's result says otherwise than the folder, or than itself.
+
+    Whoever edits a file and writes the manifest anew has not edited all of it.
+    """
+    if gate.get("golden") != golden or not golden:
+        yield f"{GOLDEN}: {golden} golden answers, and the gate kept {gate.get('golden')}"
+    checks = gate.get("checks")
+    if not isinstance(checks, list) or not checks:
+        yield f"{GATE}: it has no checks"
+        return
+    for check in checks:
+        if not isinstance(check, dict) or check.get("passed") is not True:
+            yield f"{GATE}: a check that did not pass"
+        elif check.get("name") == "metric" and not _adds_up(check.get("figures")):
+            yield f"{GATE}: the figures of the metric contradict each other"
+    if not is_export(folder):
+        return
+    record, source = read_json(folder / RECORD), gate.get("source", {})
+    for name, ours, theirs in (
+        ("ready", record.get("ready"), True),
+        ("precision", record.get("precision"), gate.get("precision")),
+        ("weights", record.get("weights"), source.get("model")),
+        ("parameters", record.get("parameters"), source.get("parameters")),
+    ):
+        if ours != theirs:
+            yield f"{RECORD}: says {name} {ours}, and {GATE.name} {theirs}"
+
+
+def _adds_up(figures: Any) -> bool:
+    """Whether a metric's difference is that of its two values, and no more than was allowed."""
+    names = ("exported", "source", "difference", "allowed", "low", "high")
+    if not isinstance(figures, dict) or not all(name in figures for name in names):
+        return False
+    if any(figures[name] is None for name in names):
+        return True  # JSON has no word for infinity
+    try:
+        found, source, difference, allowed, low, high = (float(figures[name]) for name in names)
+    except (TypeError, ValueError):
+        return False
+    slack = _CLOSE * max(1.0, abs(found), abs(source))
+    apart = abs(abs(found - source) - abs(difference)) <= slack
+    return apart and difference >= -allowed - slack and low - slack <= difference <= high + slack
 
 
 def _canonical(files: dict[str, dict[str, Any]]) -> bytes:
@@ -147,12 +217,7 @@ def _kind(export: bool) -> Kind:
     return "export" if export else "run"
 
 
-def _no_manifest(folder: Path, export: bool) -> FolderError:
-    if export:
-        return FolderError(
-            "has no manifest, so the export was never finished, or not all of it was copied",
-            where=str(folder), fix="Copy it again, or export the model again",
-        )  # fmt: skip
+def _no_manifest(folder: Path) -> FolderError:
     unfinished = (folder / "tinyforge").is_dir()
     return FolderError(
         "has no manifest" + (", as the run is not finished" if unfinished else ""),

@@ -31,6 +31,7 @@ from tinyforge.safety.drift_reference import (
     reference_of_requests,
     unpack_words,
 )
+from tinyforge.safety.drift_tokens import Tokens
 
 log = logging.getLogger("tinyforge")
 
@@ -52,13 +53,19 @@ class Drift:
     Args:
         reference: as ``make_reference`` makes it; None: the first texts.
         settings: ``drift``, ``drift_window``, ``drift_first`` and ``drift_line`` are read.
+        tokens: of the model's tokenizer; None: nothing is said of tokens.
 
     Raises:
         FolderError: the reference is damaged.
     """
 
-    def __init__(self, reference: Mapping[str, Any] | None, settings: SafeguardSettings) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        reference: Mapping[str, Any] | None,
+        settings: SafeguardSettings,
+        tokens: Tokens | None = None,
+    ) -> None:
+        self._settings, self._tokens = settings, tokens
         self._lock = threading.Lock()
         self._reference = reference if settings.drift else None
         if self._reference is not None:
@@ -70,10 +77,13 @@ class Drift:
 
     @classmethod
     def from_reference(
-        cls, reference: Mapping[str, Any] | None, settings: SafeguardSettings
+        cls,
+        reference: Mapping[str, Any] | None,
+        settings: SafeguardSettings,
+        tokens: Tokens | None = None,
     ) -> Self:
         """As the class."""
-        return cls(reference, settings)
+        return cls(reference, settings, tokens)
 
     def observe(self, texts: Sequence[str], predictions: Sequence[Any]) -> None:
         """Take in what was asked and answered; never raises, since nobody's answer may fail by it.
@@ -96,7 +106,7 @@ class Drift:
                 log.warning("drift cannot be observed (%s); said once", type(error).__name__)
 
     def _take(self, text: str, confidence: float | None, labels: tuple[str, ...]) -> None:
-        seen = observe(text, confidence, labels, self._words)
+        seen = observe(text, confidence, labels, self._words, self._tokens)
         with self._lock:
             if self._reference is not None:
                 self._window.append(seen)
@@ -113,9 +123,10 @@ class Drift:
 
         ``drift_reference_texts`` with ``source`` training or requests, and collecting for those
         that are to become one; ``drift_window_texts``; and for each of input_length,
-        unknown_words, language, confidence and labels, by the label ``of``: ``drift_index``,
-        ``drift_line`` and ``drift_alarm`` (0 or 1); ``drift_mean`` of those that are numbers and
-        ``drift_share`` by ``name`` of the others. What the reference or the texts lack is left out.
+        unknown_words, unknown_tokens, token_length, confidence, language and labels, by the label
+        ``of``: ``drift_index``, ``drift_line`` and ``drift_alarm`` (0 or 1); ``drift_mean`` of
+        those that are numbers and ``drift_share`` by ``name`` of the others. What the reference or
+        the texts lack is left out.
         """
         if not self._settings.drift:
             return []
@@ -133,6 +144,11 @@ class Drift:
         for name, numbers in (
             ("input_length", [float(seen.length) for seen in window]),
             ("unknown_words", [s.unknown for s in window if s.unknown is not None]),
+            (
+                "unknown_tokens",
+                [s.unknown_tokens for s in window if s.unknown_tokens is not None],
+            ),
+            ("token_length", [s.token_length for s in window if s.token_length is not None]),
             ("confidence", [s.confidence for s in window if s.confidence is not None]),
         ):
             found += self._of_numbers(name, numbers, reference.get(name))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyforge.errors import FolderError
+from tinyforge.safety.drift_tokens import Tokens
 from tinyforge.text.languages import language_model
 
 BINS = 10
@@ -33,6 +34,9 @@ OTHER = "(other)"
 MOST_NAMES = 100
 """Labels and languages that are counted by name; the rest are taken together."""
 
+NUMBERS = ("input_length", "unknown_words", "unknown_tokens", "token_length", "confidence")
+"""Figures that are numbers; the others are names."""
+
 Words = frozenset[int]
 
 
@@ -43,6 +47,8 @@ class Observation:
     Attributes:
         length: characters.
         unknown: share of its words that training never had; None where that cannot be told.
+        unknown_tokens: share of its tokens that are the unknown one; None where there is none.
+        token_length: characters of a token on average; None where nothing tells it.
         language: ISO 639-1 code, empty where it is not sure; None where no package tells it.
         confidence: of the answer.
         labels: of the answer.
@@ -50,17 +56,31 @@ class Observation:
 
     length: int
     unknown: float | None
+    unknown_tokens: float | None
+    token_length: float | None
     language: str | None
     confidence: float | None
     labels: tuple[str, ...]
 
 
 def observe(
-    text: str, confidence: float | None, labels: Sequence[str], words: Words | None
+    text: str,
+    confidence: float | None,
+    labels: Sequence[str],
+    words: Words | None,
+    tokens: Tokens | None = None,
 ) -> Observation:
-    """What is kept of a text and the answer to it."""
+    """What is kept of a text and the answer to it.
+
+    Args:
+        words: that are known.
+        tokens: of the model's tokenizer.
+    """
     unknown = None if words is None else unknown_share(text, words)
-    return Observation(len(text), unknown, language_of(text), confidence, tuple(labels))
+    strange, length = (None, None) if tokens is None else tokens.of(text[:READ])
+    return Observation(
+        len(text), unknown, strange, length, language_of(text), confidence, tuple(labels)
+    )
 
 
 def unknown_share(text: str, words: Words) -> float | None:
@@ -91,7 +111,7 @@ def language_of(text: str) -> str | None:
     sample = text[:_LANGUAGE_SAMPLE]
     if sum(map(str.isalpha, sample)) < _FEWEST_LETTERS:
         return ""
-    language, probability = language_model().rank(sample)[0]
+    language, probability = language_model().classify(sample)
     return str(language) if probability >= _LEAST_PROBABILITY else ""
 
 
@@ -127,6 +147,10 @@ def make_reference(
         "texts": len(observations),
         "input_length": _bins([seen.length for seen in observations]),
         "unknown_words": _bins([s.unknown for s in observations if s.unknown is not None]),
+        "unknown_tokens": _bins(
+            [s.unknown_tokens for s in observations if s.unknown_tokens is not None]
+        ),
+        "token_length": _bins([s.token_length for s in observations if s.token_length is not None]),
         "confidence": _bins([s.confidence for s in observations if s.confidence is not None]),
         "language": _names(languages),
         "labels": _names(names or Counter(labels or {})),
@@ -156,7 +180,7 @@ def check_reference(reference: Mapping[str, Any]) -> None:
     Raises:
         FolderError: it has not.
     """
-    tables = [reference.get(name) for name in ("input_length", "unknown_words", "confidence")]
+    tables = [reference.get(name) for name in NUMBERS]
     names = [reference.get(name) for name in ("language", "labels")]
     good = all(part is None or _is_histogram(part) for part in tables)
     good = good and all(

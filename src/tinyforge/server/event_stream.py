@@ -244,8 +244,8 @@ class _Run:
         try:
             while items:
                 for place, piece in _joined(items):
-                    for event in await self._said(place, piece):
-                        yield event
+                    if events := await self._said(place, piece):
+                        yield b"".join(events)
                 items = await self._told.next()
         except Problem as problem:
             yield _event(body_of(problem.status, problem.message, code=problem.code))
@@ -256,9 +256,7 @@ class _Run:
             total_tokens=read + self._written,
         )  # fmt: skip
         count_tokens(self._state, self._served, usage)
-        if teller.counts:
-            yield teller.usage(usage)
-        yield DONE
+        yield teller.usage(usage) + DONE if teller.counts else DONE
 
     async def _said(self, place: int, piece: Piece) -> list[bytes]:
         """The events of one line's next piece."""

@@ -8,15 +8,18 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
+
+from starlette.responses import Response
 
 from tinyforge.config.serve import ServeSettings
 from tinyforge.server import tracing
 from tinyforge.server.body import Body, discard
 from tinyforge.server.logs import REQUEST, tell_request
 from tinyforge.server.measured import Measured
-from tinyforge.server.problems import Problem
+from tinyforge.server.problems import Problem, queue_full
 from tinyforge.server.rates import Rates
 
 Scope = MutableMapping[str, Any]
@@ -29,6 +32,8 @@ log = logging.getLogger("tinyforge")
 
 OPEN = {"/health", "/ready"}
 """Routes that ask for no key: what watches the server has none."""
+ASKING = {"/predict", "/v1/completions", "/v1/chat/completions", "/v1/embeddings"}
+"""Routes that ask a model."""
 LOCAL = {"localhost", "127.0.0.1", "::1"}
 SAFE = (
     (b"x-content-type-options", b"nosniff"),
@@ -92,6 +97,12 @@ class Guards:
             request.owner = self._check(scope)
             body = Body(receive, self._settings)
             body.check_length(scope)
+            if (seconds := self._full_for(scope)) is not None:
+                request.route = scope["path"]
+                self._measured.refused.labels("queue_full").inc()
+                # What comes of its body is forgotten by the connection, which stays open.
+                await _busy(seconds)(scope, receive, request.sending(send))
+                return
             if scope["method"] not in ("GET", "HEAD"):
                 await body.read()
             await self._app(scope, body, request.sending(send))
@@ -120,6 +131,17 @@ class Guards:
         await sending({**body, "more_body": True})
         await discard(receive, self._settings)
         await sending({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _full_for(self, scope: Scope) -> int | None:
+        """Where every model would refuse this request for want of room: seconds to wait.
+
+        That is found out here, before its body is read and parsed and its route is looked for: a
+        server that is asked for more than it can do must not spend its time on saying no.
+        """
+        if scope["path"] not in ASKING or scope["method"] != "POST":
+            return None
+        found: int | None = self.state.pool.full_for()
+        return found
 
     def _check(self, scope: Scope) -> str:
         """The key's name; raises Problem."""
@@ -192,6 +214,12 @@ class Guards:
             )  # fmt: skip
 
 
+@lru_cache(maxsize=64)
+def _busy(seconds: int) -> Response:
+    """The answer to who has to wait; the same to all."""
+    return queue_full(seconds).response()
+
+
 def _name_in(host: str) -> str | None:
     """The name in a Host header, without its port; None where it is no such header."""
     found = _HOST.fullmatch(host)
@@ -215,7 +243,7 @@ class _Request:
         self.id = _id_in(scope) or secrets.token_hex(8)
         REQUEST.set(self.id)
         scope["tinyforge_request_id"] = self.id
-        self.owner, self.status, self.span = "", 0, None
+        self.owner, self.route, self.status, self.span = "", "", 0, None
 
     def sending(self, send: Send) -> Send:
         """``send`` that adds the headers of every answer."""
@@ -237,7 +265,7 @@ class _Request:
     def close(self) -> None:
         """Count it and write its line."""
         seconds = time.monotonic() - self._started
-        route = getattr(self._scope.get("route"), "path", "other")
+        route = self.route or getattr(self._scope.get("route"), "path", "other")
         status = self.status or 499  # the client left before an answer
         self._measured.requests.labels(route, str(status)).inc()
         self._measured.seconds.labels(route).observe(seconds)

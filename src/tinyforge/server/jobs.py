@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import threading
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,26 +20,60 @@ from tinyforge.server.problems import Problem
 log = logging.getLogger("tinyforge")
 
 
+class Bell:
+    """Wakes an event loop for all of its inboxes, once for whatever came before it has woken.
+
+    A model that writes several answers side by side tells of all of them in a row. To wake the
+    loop for each would let it go on in between, and the model would wait for Python's lock.
+    """
+
+    def __init__(self) -> None:
+        self._rung: deque[Inbox] = deque()
+        self._ringing = False
+
+    def ring(self, inbox: Inbox) -> None:
+        """Something lies in an inbox; from any thread. Nothing where the loop has ended."""
+        self._rung.append(inbox)
+        if not self._ringing:  # else the loop wakes soon, and sees this too
+            self._ringing = True
+            try:
+                inbox.loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:
+                self._rung.clear()
+
+    def _wake(self) -> None:
+        self._ringing = False
+        while self._rung:
+            self._rung.popleft().arrived()
+
+
+_bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Bell] = weakref.WeakKeyDictionary()
+
+
 class Inbox:
-    """What threads tell an event loop. Several that tell in a row wake it once."""
+    """What threads tell an event loop of the jobs of one request.
+
+    Attributes:
+        loop: that is told.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
+        self._bell = _bells.setdefault(loop, Bell())
         self._items: deque[tuple[Job, Any]] = deque()
         self._arrived = asyncio.Event()
-        self._waking = False
+        self._rung = self._late = False
 
     def put(self, job: Job, what: Any) -> None:
-        """Hand something over, from any thread; nothing where the loop has ended."""
+        """Hand something over, from any thread."""
         self._items.append((job, what))
-        if not self._waking:  # else the loop wakes soon, and sees this too
-            self._waking = True
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake)
+        if not self._rung:
+            self._rung = True
+            self._bell.ring(self)
 
     async def take(self) -> list[tuple[Job, Any]]:
-        """All that has come, at least one."""
-        while not self._items:
+        """All that has come, at least one; none where it was given up before anything came."""
+        while not self._items and not self._late:
             self._arrived.clear()
             await self._arrived.wait()
         found = []
@@ -47,8 +81,14 @@ class Inbox:
             found.append(self._items.popleft())
         return found
 
-    def _wake(self) -> None:
-        self._waking = False
+    def arrived(self) -> None:
+        """Let whoever waits look; in the loop's thread."""
+        self._rung = False
+        self._arrived.set()
+
+    def give_up(self) -> None:
+        """Nobody waits any longer; in the loop's thread."""
+        self._late = True
         self._arrived.set()
 
 
@@ -92,6 +132,7 @@ class Told:
         loop = asyncio.get_running_loop()
         self._inbox = Inbox(loop)
         self._end = loop.time() + seconds
+        self._timer: asyncio.TimerHandle | None = None
         self._leave = leave
         self._open = {job: place for place, job in enumerate(jobs)}
         for job in jobs:
@@ -104,14 +145,12 @@ class Told:
             Problem: 504 after the seconds, 400 where a model refuses a text, 500 where it fails.
         """
         found: list[tuple[int, Any]] = []
+        if self._timer is None:  # one for all that comes: a stream comes in many pieces
+            self._timer = self._inbox.loop.call_at(self._end, self._inbox.give_up)
         while self._open and not found:
-            try:
-                async with asyncio.timeout_at(self._end):
-                    items = await self._inbox.take()
-            except TimeoutError:
-                raise Problem(
-                    504, "the answer took too long", code="timeout", retry_after=1
-                ) from None
+            items = await self._inbox.take()
+            if not items:
+                raise Problem(504, "the answer took too long", code="timeout", retry_after=1)
             for job, what in items:
                 if job not in self._open:
                     continue  # it was left
@@ -130,6 +169,8 @@ class Told:
 
     def close(self) -> None:
         """Nobody wants anything any more."""
+        if self._timer is not None:
+            self._timer.cancel()
         for job in list(self._open):
             self._leave(job)
         self._open.clear()

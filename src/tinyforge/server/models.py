@@ -124,6 +124,13 @@ class Pool:
             )  # fmt: skip
         return found
 
+    def full_for(self) -> int | None:
+        """Seconds after which it makes sense to ask again, where no model has room for one more
+        request; None: one has."""
+        seconds = [served.queue.full_for for served in self._served.values()]
+        waits = [each for each in seconds if each is not None]
+        return min(waits) if waits and len(waits) == len(seconds) else None
+
     def request(self) -> contextlib.AbstractContextManager[None]:
         """While it lasts, a request is answered: the models it may ask are not put away."""
         return self._epoch.one_more()
@@ -214,14 +221,16 @@ def open_model(name: str, place: str, settings: ServeSettings) -> Served:
         threads=settings.parallel_texts if mixes else 1,
     )  # fmt: skip
     version = str(getattr(model, "hash", "") or getattr(model, "base", model).hash)
-    drift = _drift(place, settings) if settings.safeguards.drift else None
+    drift = _drift(place, model, settings) if settings.safeguards.drift else None
     return Served(name, place, model, queue, version, int(time.time()), drift)
 
 
-def _drift(place: str, settings: ServeSettings) -> Any:
+def _drift(place: str, model: Any, settings: ServeSettings) -> Any:
     from tinyforge.safety.drift import Drift
     from tinyforge.safety.drift_reference import can_tell_languages
+    from tinyforge.safety.drift_tokens import Tokens
 
     can_tell_languages()  # opened now, and not when the first client waits
     reference = read_reference(parts_of(place)[-1])
-    return Drift.from_reference(reference, settings.safeguards)
+    tokens = Tokens(getattr(model, "base", model).tokenizer)
+    return Drift.from_reference(reference, settings.safeguards, tokens)

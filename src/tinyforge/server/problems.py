@@ -50,6 +50,13 @@ class Problem(Exception):  # noqa: N818 - what is answered, not always a mistake
         return JSONResponse(self.body(), status_code=self.status, headers=self.headers)
 
 
+def queue_full(seconds: int) -> Problem:
+    """Too many requests wait; after so many seconds it makes sense to ask again."""
+    return Problem(
+        429, "too many requests wait for this model", code="queue_full", retry_after=seconds
+    )
+
+
 def body_of(
     status: int, message: str, *, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 from tinyforge.errors import TinyForgeError
 from tinyforge.server.begun import Begun
 from tinyforge.server.jobs import Job, Told
-from tinyforge.server.problems import Problem
+from tinyforge.server.problems import Problem, queue_full
 
 log = logging.getLogger("tinyforge")
 
@@ -66,6 +66,17 @@ class Queue:
     def running(self) -> int:
         """Requests that are being answered."""
         return self._running
+
+    @property
+    def full_for(self) -> int | None:
+        """Seconds after which it makes sense to ask again; None: one more request may wait now."""
+        full = len(self._jobs) >= self._most and not self._closed
+        return self._seconds_ahead if full else None
+
+    @property
+    def _seconds_ahead(self) -> int:
+        ahead = self._seconds * len(self._jobs) / self._places
+        return max(1, min(60, round(ahead)))
 
     def ask(self, jobs: Sequence[Job], seconds: float) -> Told:
         """Let jobs wait together, or none of them, and hear of them; to be used in a ``with``.
@@ -125,11 +136,7 @@ class Queue:
 
     def _add(self, jobs: Sequence[Job]) -> None:
         if len(self._jobs) + len(jobs) > self._most:
-            ahead = self._seconds * len(self._jobs) / self._places
-            raise Problem(
-                429, "too many requests wait for this model", code="queue_full",
-                retry_after=max(1, min(60, round(ahead))),
-            )  # fmt: skip
+            raise queue_full(self._seconds_ahead)
         self._jobs += jobs
         self._changed.notify(len(jobs))
 

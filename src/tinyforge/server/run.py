@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -32,6 +33,10 @@ WAITING = 2_048
 
 UNSENT = 262_144
 """Bytes of an answer that the system keeps for a client until it has taken them."""
+
+SWITCH_SECONDS = 0.0005
+"""A thread that waits for Python's lock has it after this time. By itself Python lets it wait ten
+times as long, in which a model that has made its step stands still for a request being parsed."""
 
 AT_ONCE = 8
 """Connections that a worker takes before it looks at what else there is, and lets others take."""
@@ -188,7 +193,8 @@ def _serve_here(
         tell()
 
     try:
-        Server(_config(app, settings), app, begin).run(sockets=[listener])
+        with quick_switches():
+            Server(_config(app, settings), app, begin).run(sockets=[listener])
     finally:
         pool.close()
 
@@ -236,6 +242,17 @@ def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
         h11_max_incomplete_event_size=settings.max_header_bytes,
     )
+
+
+@contextlib.contextmanager
+def quick_switches() -> Iterator[None]:
+    """While it lasts, no thread of this process waits long for Python's lock."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def allow_files(settings: ServeSettings) -> None:

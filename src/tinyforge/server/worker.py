@@ -23,7 +23,7 @@ from tinyforge.server.keys import all_keys
 from tinyforge.server.measured import count_together
 from tinyforge.server.models import Pool
 from tinyforge.server.rates import Rates
-from tinyforge.server.run import Server, _config, allow_files, renew
+from tinyforge.server.run import Server, _config, allow_files, quick_switches, renew
 
 REFRESH_SECONDS = 1.0
 """How often a worker writes down what only it knows, for the sum over all."""
@@ -70,7 +70,7 @@ def _serve(
     allow_files(settings)
     for name in (signal.SIGHUP, signal.SIGUSR1):  # they are for that process
         signal.signal(name, signal.SIG_IGN)
-    with contextlib.suppress(KeyboardInterrupt, Interrupted):
+    with contextlib.suppress(KeyboardInterrupt, Interrupted), quick_switches():
         Server(_config(app, settings), app, begin).run(sockets=[listener])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -71,9 +72,25 @@ def test_the_summary_names_each_check_and_what_was_refused() -> None:
     assert "Export:" not in refused
 
 
+def test_the_lines_to_try_work_with_any_name() -> None:
+    text = summary(GATE, "my exports/it's one")
+    for line in (line for line in text.splitlines() if ": tinyforge " in line):
+        words = shlex.split(line.partition(": ")[2])
+        assert words[2] == "my exports/it's one"
+    assert "Check it anywhere: tinyforge verify out" in summary(GATE, "out")
+
+
+def test_rows_of_the_users_that_go_along_are_told() -> None:
+    gate = {**GATE, "golden_rows": 16}
+    assert "16 of the rows that it was judged on lie in it" in summary(gate, "out")
+    assert "export.golden_rows=0" in summary(gate, "out")
+    assert "holds 16 of the rows that it was judged on" in readme(gate, "out")
+    assert "golden texts" not in summary({**GATE, "golden_rows": 0}, "out")
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("onnx", "pip install 'tinyforge'"), ("safetensors", "pip install 'tinyforge[training]'"),
+    [("onnx", "pip install '.'"), ("safetensors", "pip install '.[training]'"),
      ("gguf", "llama-cli -m model.gguf")],
 )  # fmt: skip
 def test_the_readme_says_how_to_use_it(kind: str, words: str) -> None:

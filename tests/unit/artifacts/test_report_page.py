@@ -191,6 +191,15 @@ def test_many_labels_are_folded_and_have_no_matrix() -> None:
     assert "Confusion matrix" not in text
 
 
+def test_the_summary_names_labels_that_a_part_lacks() -> None:
+    report = copy.deepcopy(REPORT)
+    sentence = "labels without a row in the test: refund (30 training rows); they are too few"
+    report["data"]["absent_labels"] = [
+        {"part": "test", "labels": ["refund"], "rows": 30, "sentence": sentence}
+    ]
+    assert f"Note: {sentence}" in summary(report).splitlines()
+
+
 def test_summary_fits_a_terminal() -> None:
     report = copy.deepcopy(REPORT)
     report["baselines"]["tfidf"]["title"] = "TF-IDF + logistic regression"

@@ -12,7 +12,8 @@ from quantize_exports import export, rows
 
 from tinyforge.artifacts.export_folder import GATE, GOLDEN, read_record
 from tinyforge.artifacts.manifest import MANIFEST
-from tinyforge.compress.quantize import quantize, schemes, sensitivity
+from tinyforge.compress.quantize import compare, quantize, schemes, sensitivity
+from tinyforge.compress.quantize.blocks import Grid, pack_codes, pack_zeros, unpack
 from tinyforge.compress.quantize.graph import Graph
 from tinyforge.compress.quantize.rows import Runner, token_rows
 from tinyforge.errors import DataError, FolderError, ModelError, SettingError
@@ -76,6 +77,9 @@ def test_every_scheme_of_every_family(kind: str, exports: Any, tmp_path: Path) -
         assert record.scheme["name"] == scheme.name
         error = moved(logits(target, source, kind), wanted)
         errors.setdefault(scheme.precision, []).append(error)
+        held = compare(source, target)
+        assert held.problem == "", scheme.name
+        assert held.numbers > held.same > 0
         assert 0 < error < BOUNDS[scheme.precision], scheme.name
         share = {"int4": 0.5, "int8": 0.5, "bf16": 0.6, "fp16": 0.6}[scheme.precision]
         assert graph_bytes(target) < share * whole, scheme.name
@@ -97,6 +101,9 @@ def test_what_is_made_answers(kind: str, exports: Any, tmp_path: Path) -> None:
             both = [model.predict_examples(rows(kind)) for model in (big, small)]
             for one, other in zip(*both, strict=True):
                 assert one.confidence == pytest.approx(other.confidence, abs=0.2)
+            # Its last layer is still computed for the places asked for: vectors take all.
+            texts = [row.input for row in rows(kind)]
+            assert ((big.embed(texts) * small.embed(texts)).sum(axis=1) > 0.9).all()
         else:
             scored = [model.log_likelihoods(rows(kind)) for model in (big, small)]
             for one, other in zip(*scored, strict=True):
@@ -161,6 +168,102 @@ def test_layers_are_left_as_they_are(exports: Any, tmp_path: Path) -> None:
     wanted = logits(source, source, "llama")
     assert moved(logits(tmp_path / "b", source, "llama"), wanted) < 1e-5
     assert everything.precision == "int4"
+
+
+def one(graph: Graph, ending: str) -> tuple[str, Any]:
+    """The first weight of a name with this ending, to be written to."""
+    name = next(each for each in graph.names() if each.endswith(ending))
+    return name, np.array(graph.array(name))
+
+
+def channel_doubled(graph: Graph) -> None:
+    name, scales = one(graph, ".dense.scales")
+    scales[3] *= 2
+    graph.add(name, scales)
+
+
+def block_doubled(graph: Graph) -> None:
+    name, scales = one(graph, ".dense.scales")
+    scales[3, 1] *= 2
+    graph.add(name, scales)
+
+
+def code_flipped(graph: Graph) -> None:
+    name, codes = one(graph, ".dense.codes")
+    codes.reshape(-1)[17] ^= 4
+    graph.add(name, codes)
+
+
+def norm_flipped(graph: Graph) -> None:
+    name, norm = one(graph, "LayerNorm.weight")
+    norm.view(np.uint32)[5] ^= np.uint32(1)
+    graph.add(name, norm)
+
+
+def bias_moved(graph: Graph) -> None:
+    name, bias = one(graph, "dense.bias")
+    bias[0] += 1
+    graph.add(name, bias)
+
+
+def half_flipped(graph: Graph) -> None:
+    name, stored = one(graph, ".fp16")
+    stored.view(np.uint16).reshape(-1)[0] ^= np.uint16(1)
+    graph.add(name, stored)
+
+
+def layers_swapped(graph: Graph) -> None:
+    for ending in ("codes", "scales"):
+        first, second = (f"bert.encoder.layer.{i}.intermediate.dense.{ending}" for i in (0, 1))
+        arrays = [np.array(graph.array(name)) for name in (second, first)]
+        for name, array in zip((first, second), arrays, strict=True):
+            graph.add(name, array)
+
+
+def head_scaled(graph: Graph) -> None:
+    """Codes that the head and the table of embeddings share."""
+    name, scales = one(graph, "lm_head.scales")
+    scales[7] *= 3
+    graph.add(name, scales)
+
+
+SPOILT = {
+    # What is done: the kind of model, the name of the scheme, and what is said.
+    channel_doubled: ("bert", "int8-static", "1 of the 64 parts"),
+    block_doubled: ("bert", "int4-fine", "1 of the 128 parts"),
+    code_flipped: ("bert", "int8-fine", "1 of the numbers of"),
+    norm_flipped: ("bert", "int8-static", "LayerNorm.weight, which is not rounded"),
+    bias_moved: ("bert", "int4", "bias"),
+    half_flipped: ("bert", "fp16-storage", "1 of the"),
+    layers_swapped: ("bert", "int8-static", "intermediate.dense"),
+    head_scaled: ("llama", "int8", "lm_head"),
+}
+
+
+@pytest.mark.parametrize("change", SPOILT, ids=lambda change: change.__name__)
+def test_what_rounding_does_not_do_is_found(change: Any, exports: Any, tmp_path: Path) -> None:
+    kind, name, said = SPOILT[change]
+    source = exports(kind)
+    scheme = next(each for each in all_schemes(source) if each.name == name)
+    record = quantize(source, tmp_path / "small", scheme, calibration=rows(kind))
+    path = record.graph(tmp_path / "small", "model" if kind == "bert" else "decoder")
+    graph = Graph(path)
+    change(graph)
+    graph.save(path)
+    assert said in compare(source, tmp_path / "small").problem
+
+
+def test_unpacked_codes_are_those_that_were_packed() -> None:
+    rng = np.random.default_rng(0)
+    for bits, inputs, block in ((4, 96, 32), (4, 50, 32), (8, 64, 64)):
+        count = -(-inputs // block)
+        codes = rng.integers(0, 2**bits, (5, inputs)).astype(np.uint8)
+        zeros = rng.integers(0, 2**bits, (5, count)).astype(np.uint8)
+        grid = Grid(bits, block, np.ones((5, count), np.float32), zeros)
+        np.testing.assert_array_equal(unpack(pack_codes(grid, codes), bits, inputs), codes)
+        packed = pack_zeros(grid)
+        assert packed is not None
+        np.testing.assert_array_equal(unpack(packed, bits, count), zeros)
 
 
 def spoil(model: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,39 @@ def test_a_long_text_is_cut_at_lines_and_loses_nothing() -> None:
     assert all(documents[0].text.endswith("\n") for documents in parts.values())
     assert 0.08 < len(parts["test"][0].text) / len(LINES) < 0.12
     assert [parts[part][0].id for part in parts] == ["book", "book#validation", "book#test"]
+
+
+def test_of_a_short_text_more_is_held_out_for_the_test() -> None:
+    shares = []
+    for lines in (1_000, 8_000, 20_000):
+        text = "".join(f"line {number} of a long text\n" for number in range(lines))
+        corpus = EndsHeldOut(Whole({"book": text}), None)
+        held = [sum(len(d.text) for d in corpus.documents(part)) / len(text)
+                for part in ("validation", "test")]  # fmt: skip
+        assert held[0] == pytest.approx(0.05, abs=0.01)
+        assert held[1] == pytest.approx(corpus.test_share, abs=0.01)
+        shares.append(corpus.test_share)
+    assert shares[0] == 0.2
+    assert 0.05 < shares[1] < 0.2
+    assert shares[2] == 0.05
+
+
+def test_no_passage_is_learnt_and_held_out() -> None:
+    """The text's end repeats its beginning, but for a stretch in the middle of that end."""
+    rng = random.Random(0)
+    words = [f"w{rng.randrange(5_000)}" for _ in range(6_000)]
+    lines = [" ".join(words[i : i + 10]) + "\n" for i in range(0, 6_000, 10)]
+    fresh = [" ".join(f"n{rng.randrange(5_000)}" for _ in range(10)) + "\n" for _ in range(60)]
+    text = "".join([*lines, *lines[:40], *fresh, *lines[40:80]])
+    corpus = EndsHeldOut(Whole({"book": text}), 0.15)
+    (learnt,) = corpus.documents("train")
+    (test,) = corpus.documents("test")
+    assert not set(test.text.splitlines()[2:-2]) & set(learnt.text.splitlines())
+    assert len(test.text) > 0.8 * len("".join(fresh))
+    repeated = EndsHeldOut(Whole({"book": "".join(lines[:100]) * 12}), 0.15)
+    assert next(iter(repeated.documents("train")), None)
+    assert not list(repeated.documents("test"))
+    assert not list(repeated.documents("validation"))
 
 
 def test_short_texts_are_held_out_whole() -> None:

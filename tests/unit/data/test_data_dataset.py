@@ -143,6 +143,81 @@ def test_labels_only_in_the_test_are_noted(load: Any, tmp_path: Path) -> None:
     assert any("never stand in training: c (1 rows)" in note for note in data.report.notes)
 
 
+def told_of(data: Dataset, part: str, label: str) -> str:
+    """What is said about a label that a part lacks."""
+    (sentence,) = (
+        each.sentence
+        for each in data.report.absent_labels
+        if each.part == part and label in each.labels
+    )
+    assert sentence in data.report.notes
+    return sentence
+
+
+def test_a_template_for_each_label_is_explained(load: Any) -> None:
+    """All rows of a label come from one template: they cannot be on both sides."""
+    chance = random.Random(1)
+    rows = [{**row, "label": "usual"} for row in labelled(300)]
+    for label in ("refund", "parcel"):
+        template = sentence(chance, 20)
+        rows += [{"text": f"{template} {i}", "label": label} for i in range(30)]
+    data = load(rows)
+    learnt, asked = data.report.labels["train"], data.report.labels["test"]
+    assert (learnt["refund"], learnt["parcel"]) == (30, 30)
+    assert (asked["refund"], asked["parcel"]) == (0, 0)
+    (absent,) = data.report.absent_labels
+    assert (absent.part, absent.labels, absent.rows) == ("test", ["parcel", "refund"], 60)
+    said = told_of(data, "test", "refund")
+    assert "near-duplicates of one another" in said
+    assert "--set data.near_duplicate=1" in said
+    kept = {row["text"] for row in rows if row["label"] == "refund"}
+    assert {data.store[int(i)].input for i in data.train} >= kept
+    spread = load(rows, near_duplicate=1.0)
+    assert spread.report.absent_labels == []
+    assert min(spread.report.labels["test"].values()) > 0
+
+
+def test_templates_that_hold_several_labels_leave_each_something_to_learn(load: Any) -> None:
+    """One word in a long template decides: its near-duplicates have two labels."""
+    chance = random.Random(2)
+    rows = [{**row, "label": "usual"} for row in labelled(260)]
+    for _ in range(2):
+        template = sentence(chance, 40)
+        for i in range(9):
+            rows.append({"text": f"{template} {i}", "label": "usual"})
+        rows.append({"text": f"{template} not", "label": "rare"})
+    counts = []
+    for seed in (*range(12), 53):  # with the last one, all rare rows would be held out
+        data = load(rows, seed=seed)
+        assert data.report.labels["train"]["rare"] > 0
+        assert not any(each.part == "train" for each in data.report.absent_labels)
+        counts.append(data.report.labels["test"]["rare"])
+        if not counts[-1]:
+            assert "too few rows" in told_of(data, "test", "rare")
+    assert 1 in counts
+
+
+def test_why_a_label_is_not_learnt_is_told(load: Any, tmp_path: Path) -> None:
+    rows = [*labelled(100), {"text": "where is the grey parcel of mine", "label": "once"}]
+    exam = save(tmp_path / "exam.jsonl", [rows[-1], *labelled(20, seed=4)])
+    data = load(rows, test=str(exam))
+    said = told_of(data, "train", "once")
+    assert "like rows of the given file" in said
+    assert "data.keep_leaks=true" in said
+    kept = load(rows, test=str(exam), keep_leaks=True)
+    assert not any(each.part == "train" for each in kept.report.absent_labels)
+    exam = save(tmp_path / "exam.jsonl", [{"text": "quite another thing", "label": "A"}])
+    data = load(rows, test=str(exam))
+    assert "spelt the same in both files" in told_of(data, "train", "A")
+    assert "the given test file has none" in told_of(data, "test", "a")
+    rows = [{**row, "when": f"2024-01-{i // 10 + 1:02}"} for i, row in enumerate(labelled(200))]
+    rows[-1]["label"] = "new"
+    rows[0]["label"] = "old"
+    data = load(rows, time="when")
+    assert "newest rows only (data.time=when)" in told_of(data, "train", "new")
+    assert "none is among the newest rows" in told_of(data, "test", "old")
+
+
 def test_groups_and_times_are_honoured(load: Any) -> None:
     rows = [
         {**row, "who": f"w{i // 5}", "when": f"2024-01-{i % 28 + 1:02}"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,3 +93,55 @@ def test_by_order_and_without_repeats() -> None:
     assert len(split.test) == len(split.validation) == 10
     both = merge([split, split])
     assert len(both.test) == 20
+
+
+@settings(deadline=None)
+@given(
+    st.integers(20, 300),
+    st.integers(2, 40),
+    st.integers(1, 30),
+    st.integers(0, 3),
+    st.floats(0, 0.4),
+    st.floats(0, 0.4),
+)
+def test_every_label_is_learnt(
+    rows: int, clusters: int, labels: int, seed: int, validation: float, test: float
+) -> None:
+    """Rows with no label, one or several, and clusters that follow no label."""
+    random = np.random.default_rng(seed)
+    cluster = random.integers(0, clusters, rows)
+    pairs = np.unique(random.integers(0, (rows, labels), (rows, 2)), axis=0)
+    strata = np.full(rows, labels)
+    strata[pairs[:, 0]] = pairs[:, 1]
+    some = np.flatnonzero(random.random(rows) < 0.9)
+    shares = {"validation_share": validation, "test_share": test}
+    split = random_split(some, cluster, strata, labels=pairs, seed=seed, **shares)
+    assert all_rows(split) == some.tolist()
+    parts = [set(cluster[part].tolist()) for part in (split.train, split.validation, split.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+    known = set(pairs[np.isin(pairs[:, 0], some), 1].tolist())
+    assert set(pairs[np.isin(pairs[:, 0], split.train), 1].tolist()) == known
+
+
+def test_a_label_that_stands_beside_others_only_is_on_both_sides() -> None:
+    """Clusters of nine common rows; in two of them is one row of a rare label."""
+    rows = np.arange(270)
+    labels = np.zeros(270, dtype=np.int64)
+    labels[[4, 260]] = 1
+    pairs = np.stack([rows, labels], axis=1)
+    left_to_others = 0
+    for seed in range(300):
+        given: dict[str, Any] = {"seed": seed, **SHARES}
+        before = random_split(rows, rows // 9, labels, **given)
+        after = random_split(rows, rows // 9, labels, labels=pairs, **given)
+        assert labels[after.train].any()
+        if labels[before.train].any():
+            assert after.test.tolist() == before.test.tolist()
+            continue
+        left_to_others += 1
+        assert labels[after.test].any() or labels[after.validation].any()
+        assert len(after.test) == len(before.test)
+        assert len(after.validation) == len(before.validation)
+        if labels[before.test].sum() == 1:  # the other one was for validation: it goes back
+            assert labels[after.test].any()
+    assert left_to_others > 3

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,26 @@ fresh.main(["folder"])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert json.loads(done.stdout) == {"answers": []}, done.stderr
+
+
+OTHERWISE = {
+    "scikit-learn": "sklearn", "python-docx": "docx", "lxml-html-clean": "lxml",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
+}  # fmt: skip
+"""Packages that are imported by another name than they are installed by."""
+
+
+def test_all_that_the_optional_parts_bring_is_away() -> None:
+    """So that a part which an export needs unseen would be noticed here, and not by its user."""
+    project = tomllib.loads(Path(__file__).parents[3].joinpath("pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    users = set(extras) - {"all", "bench", "dev", "docs"}
+    assert {"training", "onnx", "serve"} <= users
+    for extra in users:
+        for needed in extras[extra]:
+            name = re.split(r"[<>=\[ ]", needed)[0].lower().replace("_", "-")
+            assert OTHERWISE.get(name, name.replace("-", "_")) in NOT_THERE, needed
 
 
 def test_the_process_itself_loads_none_of_it() -> None:

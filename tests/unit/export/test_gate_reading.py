@@ -16,6 +16,7 @@ from tinyforge.artifacts.export_folder import ExportRecord
 from tinyforge.export.gate.reading import check_reading
 from tinyforge.export.graphs.record import describe
 from tinyforge.inference.torch_model import TorchModel
+from tinyforge.models.save import generation_config
 from tinyforge.records.examples import Example
 from tinyforge.tasks.classify import Classify
 from tinyforge.tasks.instruct import Instruct
@@ -55,8 +56,14 @@ class Setting:
         self.folder = folder
         self.source.tokenizer.save_pretrained(folder)
         self.source.model.config.save_pretrained(folder)
-        if self.source.model.can_generate():
-            self.source.model.generation_config.save_pretrained(folder)
+        self.save_generation()
+
+    def save_generation(self) -> None:
+        """As an export has it."""
+        model = self.source.model
+        if model.can_generate():
+            most = self.source.task.state().get("max_new_tokens")
+            generation_config(model, most).save_pretrained(self.folder)
 
     def problem(self) -> str:
         """What the check says; empty where it passes."""
@@ -97,7 +104,7 @@ def test_several_end_tokens_must_all_be_there(tmp_path: Path) -> None:
     setting.source.model.generation_config.eos_token_id = [1, 3]
     assert "end at [1] instead of [1, 3]" in setting.problem()
     setting.config(eos_token_id=[3, 1])
-    setting.source.model.generation_config.save_pretrained(tmp_path)
+    setting.save_generation()
     assert setting.problem() == ""
 
 
@@ -168,6 +175,63 @@ def test_labels_of_other_programs(tmp_path: Path) -> None:
     config.id2label = {0: "LABEL_1", 1: "LABEL_0", 2: "LABEL_2"}
     config.save_pretrained(tmp_path)
     assert "another order" in setting.problem()
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "name", "value"),
+    [
+        ("writer", "generation_config.json", "max_new_tokens", 3),
+        ("writer", "generation_config.json", "max_length", 5),
+        ("writer", "generation_config.json", "num_beams", 4),
+        ("chatter", "generation_config.json", "do_sample", True),
+        ("chatter", "generation_config.json", "eos_token_id", None),
+        ("chatter", "config.json", "rms_norm_eps", 0.5),
+        ("writer", "config.json", "decoder_start_token_id", 4),
+        ("classifier", "config.json", "pad_token_id", 3),
+        ("classifier", "config.json", "problem_type", "multi_label_classification"),
+        ("classifier", "config.json", "hidden_size", "wide"),
+    ],
+)
+def test_what_other_programs_read(
+    kind: str, file: str, name: str, value: object, tmp_path: Path
+) -> None:
+    """Nothing of ours reads these files again, so that nothing else would see it."""
+    setting = Setting(kind, tmp_path)
+    change_json(tmp_path / file, lambda config: config.update({name: value}))
+    assert file in setting.problem()
+    assert name in setting.problem()
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_missing_or_broken_config(file: str, tmp_path: Path) -> None:
+    setting = Setting("writer", tmp_path)
+    (tmp_path / file).write_text("[")
+    assert f"{file} is missing or damaged" in setting.problem()
+    (tmp_path / file).unlink()
+    assert f"{file} is missing or damaged" in setting.problem()
+
+
+def test_labels_by_number_and_numbers_by_label(tmp_path: Path) -> None:
+    setting = Setting("classifier", tmp_path)
+    turned = {"LABEL_0": 1, "LABEL_1": 0, "LABEL_2": 2}
+    change_json(tmp_path / "config.json", lambda config: config.update(label2id=turned))
+    assert "label2id" in setting.problem()
+
+
+@pytest.mark.parametrize(("name", "value"), [("pad_token", "<end>"), ("bos_token", None)])
+def test_named_tokens_of_the_record(name: str, value: object, tmp_path: Path) -> None:
+    setting = Setting("chatter", tmp_path)
+    setting.record = replace(setting.record, tokens={**setting.record.tokens, name: value})
+    assert f"its {name} is {value!r}" in setting.problem()
+
+
+def test_a_template_whose_change_no_row_reaches(tmp_path: Path) -> None:
+    """A branch for tools, of which no row has any."""
+    setting = Setting("chatter", tmp_path)
+    tokens = setting.record.tokens
+    longer = tokens["chat_template"] + "{% if tools %} {{ tools }}{% endif %}"
+    setting.record = replace(setting.record, tokens={**tokens, "chat_template": longer})
+    assert "its chat template is another one" in setting.problem()
 
 
 def test_an_exported_task_that_fails(tmp_path: Path) -> None:

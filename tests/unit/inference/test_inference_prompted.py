@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tinyforge.inference.choosing import AnswerScorer
 from tinyforge.inference.prompted import PromptedModel
 from tinyforge.inference.torch_model import TorchModel
 from tinyforge.recipes.load import load
+from tinyforge.recipes.prompting import note_shortened
 from tinyforge.records.examples import Example, Message
 from tinyforge.text.features import SimilarExamples
 from tinyforge.text.prompts import PROMPTS, Prompt, Shot
@@ -200,6 +202,36 @@ def test_what_does_not_fit_is_left_out_least_similar_first(
     sizes = [len(byte_tokenizer(text)["input_ids"]) for text in (context, cut)]
     assert all(40 < size <= 80 for size in sizes)
     assert model.predict("the cat sat on the mat and " * 30).output in ASK.labels
+
+
+def test_a_baseline_keeps_long_prompts_for_its_note(
+    byte_tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = make("language-model", gpt2(byte_tokenizer, positions=80), byte_tokenizer)
+    rows = [Example(f"the cat sat on the mat {'x ' * i}", "pos") for i in range(6)]
+    shown, plain = ASK.model_copy(update={"shots": 6}), ASK.model_copy(update={"shots": None})
+    found: dict[str, Any] = {
+        "few_shot": PromptedModel(reader, shown, rows, tell=False),
+        "zero_shot": PromptedModel(reader, plain, tell=False),
+        "left_out": PromptedModel(reader, plain, tell=False),
+    }
+    with caplog.at_level(logging.INFO, "tinyforge"):
+        found["few_shot"].contexts(["the cat sat on the mat", "the dog", "a mat"])
+        found["zero_shot"].contexts(["the cat sat on the mat and " * 30, "a"])
+        found["zero_shot"].contexts(["a"])
+        found["left_out"].contexts(["the cat sat on the mat and " * 30])
+    assert not caplog.records
+    scored: dict[str, Any] = {
+        name: SimpleNamespace(notes=[]) for name in ("few_shot", "zero_shot", "tfidf")
+    }
+    note_shortened(found, scored)
+    assert scored["few_shot"].notes == [
+        "3 of 3 prompts are too long for the model: they show fewer than 6 rows (evaluate.few_shot)"
+    ]
+    assert scored["zero_shot"].notes == [
+        "1 of 3 prompts are too long for the model: the input's end is left out"
+    ]
+    assert not scored["tfidf"].notes
 
 
 def test_a_prompt_that_leaves_no_room(byte_tokenizer: Any) -> None:

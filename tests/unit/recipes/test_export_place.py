@@ -152,6 +152,37 @@ def test_the_models_own_folder_is_no_place(tmp_path: Path) -> None:
     assert listing(model) == []
 
 
+@pytest.mark.parametrize("there", ["nothing", "empty", "export"])
+def test_a_link_stands_for_what_it_points_to(there: str, tmp_path: Path) -> None:
+    """The export lies where the user wants it, on the other disk maybe, and the link stays."""
+    far, link = tmp_path / "far" / "out", tmp_path / "near"
+    far.parent.mkdir()
+    link.symlink_to(far)
+    if there == "empty":
+        far.mkdir()
+    elif there == "export":
+        export(far, "old")
+    export(link, "new", force=there == "export")
+    assert link.is_symlink()
+    assert (far / "model.onnx").read_text() == "new"
+    assert not far.is_symlink()
+    assert listing(tmp_path) == ["far", "near"]
+    assert listing(far.parent) == ["out"]
+
+
+def test_a_mounted_folder_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda self: self.name == "out")
+    with pytest.raises(FolderError, match=r"disk is mounted.*out/export"):
+        export(target)
+    assert listing(tmp_path) == ["out"]
+    export(target / "export")
+    assert listing(target) == ["export"]
+
+
 def test_another_process_keeps_its_place(tmp_path: Path) -> None:
     with open_place(tmp_path / "out", None, force=False) as first:
         made = make(first)

@@ -41,6 +41,7 @@ class Plays:
 
     Attributes:
         outcome: what the gate says of a form, by its name and the number of its kept layers.
+        sizes: bytes of a form, likewise.
     """
 
     outcome: dict[tuple[str, int], Passage] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class Plays:
     broken: tuple[str, ...] = ()
     spoil: bool = False
     layers: Any = (("worst", 3.0), ("bad", 2.0), ("fair", 1.0), ("good", 0.1))
+    sizes: dict[tuple[str, int], int] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
 
     def write_graphs(self, model: Any, folder: Path) -> None:
@@ -60,6 +62,7 @@ class Plays:
             raise ModelError("cannot be made")
         target.mkdir()
         (target / "model.onnx").write_text(f"{scheme.name} {len(scheme.keep)}")
+        (target / "weights").write_bytes(bytes(self.sizes.get((scheme.name, len(scheme.keep)), 0)))
 
     def sensitivity(self, source: Path, scheme: Any, rows: Any) -> Any:
         self.looked.append(f"sensitivity {scheme.name}")
@@ -67,11 +70,14 @@ class Plays:
             raise self.layers
         return self.layers
 
-    def pass_graphs(self, gate: Any, folder: Path, *, whole: bool = True) -> Passage:
+    def pass_graphs(
+        self, gate: Any, folder: Path, *, whole: bool = True, base: Path | None = None
+    ) -> Passage:
         name, count = (folder / "model.onnx").read_text().split()
         if not whole:
             return self.base
         self.looked.append(f"{name} {count}")
+        assert (base is None) == (name in ("fp32", "full"))
         if self.spoil:
             (folder / "model.onnx").write_text("other")
         return self.outcome.get((name, int(count)), PASSED)
@@ -135,6 +141,53 @@ def test_auto_ends_with_the_graphs_as_they_are(plays: Plays, tmp_path: Path) -> 
     assert plays.looked == ["a 0", "b 0", "fp32 0"]
     assert found.folder is not None
     assert found.tried[-1].precision == "fp32"
+
+
+def test_a_form_with_layers_left_out_gives_way_to_a_smaller_one(
+    plays: Plays, tmp_path: Path
+) -> None:
+    plays.ladder = (Scheme("a", "int4"), Scheme("b", "int8"), Scheme("c", "fp16"), LADDER[-1])
+    plays.outcome = {("a", n): refused("metric") for n in (0, 1, 2)} | {("b", 0): refused("metric")}
+    plays.sizes = {("a", 4): 900, ("b", 0): 500, ("b", 1): 600, ("c", 0): 1000}
+    found, _ = go(tmp_path, left_out=4)
+    assert plays.looked == [
+        "a 0", "sensitivity a", "a 1", "a 2", "a 4", "b 0", "sensitivity b", "b 1",
+    ]  # fmt: skip
+    assert found.folder is not None
+    assert (found.folder / "model.onnx").read_text() == "b 1"
+    assert found.passage.problem is None
+    told = [(each.scheme, len(each.keep), each.problem) for each in found.tried]
+    assert told[3:] == [
+        ("b", 0, "metric is wrong"), ("a", 4, "b holds, and is smaller"),
+        ("c", 0, "no smaller than b, which holds"), ("b", 1, ""),
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["candidate-5", "fp32"]
+
+
+def test_what_is_no_smaller_is_not_taken_to_the_gate(plays: Plays, tmp_path: Path) -> None:
+    plays.ladder = (*LADDER[:2], Scheme("c", "fp16"), LADDER[-1])
+    plays.outcome = {("a", 0): refused("metric")}
+    plays.sizes = {("a", 1): 100, ("b", 0): 200, ("c", 0): 50}
+    plays.outcome |= {("c", 0): refused("metric")}
+    found, _ = go(tmp_path)
+    assert plays.looked == ["a 0", "sensitivity a", "a 1", "c 0"]
+    assert found.folder is not None
+    assert (found.folder / "model.onnx").read_text() == "a 1"
+    assert found.passage.passed
+    assert [(each.scheme, each.problem) for each in found.tried[1:]] == [
+        ("b", "no smaller than a, which holds"), ("c", "metric is wrong"), ("a", ""),
+    ]  # fmt: skip
+
+
+def test_a_precision_that_was_asked_for_ends_with_the_first_that_holds(
+    plays: Plays, tmp_path: Path
+) -> None:
+    plays.ladder = LADDER[:2]
+    plays.outcome = {("a", 0): refused("metric")}
+    plays.sizes = {("a", 1): 900}
+    found, _ = go(tmp_path, precision="int8")
+    assert plays.looked == ["a 0", "sensitivity a", "a 1"]
+    assert found.tried[-1].keep == ("worst",)
 
 
 def test_nothing_that_was_refused_is_left(plays: Plays, tmp_path: Path) -> None:

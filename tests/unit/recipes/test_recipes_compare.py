@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +58,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def in_folder(folders: Path, monkeypatch: pytest.MonkeyPatch, offline_logger: None) -> Path:
+def in_folder(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folders)
     return folders
-
-
-@pytest.fixture
-def offline_logger() -> Iterator[None]:
-    import logging
-
-    logger = logging.getLogger("tinyforge")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[0], before[1]
-    logger.setLevel(before[2])
 
 
 def test_the_better_model_is_found_with_its_rows_and_costs(folders: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from pretraining_fakes import sentences, tiny, tokenizer
 
 from tinyforge.config.pretrain import PretrainRunSettings
+from tinyforge.corpus.parts import EndsHeldOut
+from tinyforge.evaluate.verdict import FEWEST_GROUPS
 from tinyforge.recipes.pretrain_judge import Filler, Unigram, judge_text, unseen_passages
 from tinyforge.records.documents import Document
 from tinyforge.records.examples import Example
@@ -77,6 +80,64 @@ def test_few_documents_are_said_and_many_are_groups() -> None:
     examples, notes = unseen_passages(many, 10_000)
     assert len({example.group for example in examples}) == 15
     assert not notes
+
+
+class OneText:
+    """A corpus that is one text."""
+
+    fingerprint = "abc"
+    sources: dict[str, Any] = {"a": None}  # noqa: RUF012
+
+    def __init__(self, characters: int) -> None:
+        self.text = "\n".join(sentences(characters // 40, seed=3))[:characters]
+
+    def documents(self, part: str, source: str | None = None) -> Iterator[Document]:
+        if part == "train":
+            yield Document("text", self.text, "a")
+
+
+def judged_text(characters: int, share: float | None = None) -> Any:
+    """What a model that knows nothing comes to on one text's end."""
+    model, task = tiny("bert", context=64)
+    store: Any = Store("bert")
+    corpus: Any = EndsHeldOut(OneText(characters), share)
+    settings = PretrainRunSettings()
+    return judge_text(model, task, corpus, store, settings, window=32, held_out="the end")
+
+
+def test_one_text_that_is_long_enough_gets_a_verdict() -> None:
+    found = judged_text(40_000)
+    assert found.verdict.word == "not better"
+    assert found.evaluation.sample.groups >= FEWEST_GROUPS
+    assert found.advice == ""
+
+
+def test_one_short_text_is_told_why_it_gets_none() -> None:
+    found = judged_text(8_000)
+    assert found.verdict.word == "cannot tell"
+    held, passages = re.search(
+        r"held out to judge on has ([\d,]+) characters: (\d) passages", found.verdict.sentence
+    ).groups()  # type: ignore[union-attr]
+    assert 1_200 < int(held.replace(",", "")) < 2_000
+    assert int(passages) == found.evaluation.sample.groups
+    assert "a text of about 32,000 characters (this one has 8,000)" in found.advice
+    assert "held_share" not in found.advice
+    found = judged_text(40_000, share=0.02)
+    assert "--set pretrain.held_share=0.2" in found.advice
+
+
+def test_text_that_only_repeats_itself_leaves_nothing_to_judge_on() -> None:
+    model, task = tiny("bert", context=64)
+    store: Any = Store("bert")
+    whole = OneText(4_000)
+    whole.text *= 10
+    found = judge_text(
+        model, task, EndsHeldOut(whole, None), store, PretrainRunSettings(), window=32,
+        held_out="the end",
+    )  # fmt: skip
+    assert found.evaluation is None
+    assert "no text is left that was not learnt from too" in found.verdict.sentence
+    assert found.advice
 
 
 @pytest.mark.parametrize("architecture", ["t5", "bert"])

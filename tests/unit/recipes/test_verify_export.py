@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,13 +18,26 @@ from tinyforge.recipes.verify import verify
 from tinyforge.records.examples import Example
 from tinyforge.records.predictions import Prediction
 
+METRIC = {
+    "exported": 0.80, "source": 0.81, "difference": -0.01, "low": -0.03, "high": 0.01,
+    "allowed": 0.02,
+}  # fmt: skip
+RECORDED = {"ready": True, "precision": "int8", "weights": "0123456789ab", "parameters": 12}
+PASSED = {
+    "ready": True, "kind": "onnx", "precision": "int8", "golden": 1,
+    "source": {"model": "0123456789ab", "parameters": 12},
+    "checks": [
+        {"name": "files", "passed": True}, {"name": "metric", "passed": True, "figures": METRIC}
+    ],
+}  # fmt: skip
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Looks like an export; its graph is none."""
     (tmp_path / "tinyforge").mkdir()
-    (tmp_path / RECORD).write_text("{}")
-    (tmp_path / GATE).write_text(json.dumps({"ready": True, "kind": "onnx"}))
+    (tmp_path / RECORD).write_text(json.dumps(RECORDED))
+    (tmp_path / GATE).write_text(json.dumps(PASSED))
     (tmp_path / "model.onnx").write_bytes(b"graph")
     answer = Prediction("yes", 0.9, labels=("yes",))
     write_golden(
@@ -102,9 +116,97 @@ def test_an_export_that_never_passed(folder: Path, gate: str) -> None:
 
 
 def test_an_export_without_a_manifest(folder: Path) -> None:
+    """A file of the export is missing, as any other may be: exit code 3."""
     (folder / MANIFEST).unlink()
-    with pytest.raises(FolderError, match="never finished, or not all of it was copied"):
-        verify(folder)
+    with pytest.raises(ConditionError, match="never finished, or not all of it was copied"):
+        verify(folder).require_sound()
+
+
+def test_a_run_without_a_manifest_and_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="has no manifest"):
+        verify(tmp_path)
+    with pytest.raises(FolderError, match="no such folder"):
+        verify(tmp_path / "nowhere")
+
+
+def edited(path: Path, change: Any) -> None:
+    """A JSON file with other content."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+EDITS: dict[str, tuple[Any, Any, str]] = {
+    "a better score": (
+        GATE, lambda g: g["checks"][1]["figures"].update(exported=0.93), "contradict each other"
+    ),
+    "a loss that is no more": (
+        GATE, lambda g: g["checks"][1]["figures"].update(allowed=0.001), "contradict each other"
+    ),
+    "an interval elsewhere": (
+        GATE, lambda g: g["checks"][1]["figures"].update(low=0.0), "contradict each other"
+    ),
+    "figures that are none": (
+        GATE, lambda g: g["checks"][1]["figures"].update(source="good"), "contradict each other"
+    ),
+    "a check that was refused": (
+        GATE, lambda g: g["checks"][0].update(passed=False), "did not pass"
+    ),
+    "no checks": (GATE, lambda g: g.update(checks=[]), "no checks"),
+    "another precision": (GATE, lambda g: g.update(precision="fp32"), "says precision int8"),
+    "another source": (
+        RECORD, lambda r: r.update(weights="ffffffffffff"), "says weights ffffffffffff"
+    ),
+    "fewer parameters": (RECORD, lambda r: r.update(parameters=3), "says parameters 3"),
+    "not ready": (RECORD, lambda r: r.update(ready=False), "says ready False"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(EDITS))
+def test_whoever_edits_a_file_and_the_manifest_has_not_edited_all(
+    name: str, folder: Path, answers: list[object]
+) -> None:
+    path, change, said = EDITS[name]
+    edited(folder / path, change)
+    write_manifest(folder)
+    assert said in verify(folder).problems[0]
+
+
+def test_golden_answers_that_were_taken_out(folder: Path, answers: list[object]) -> None:
+    """No question has no wrong answer."""
+    path = folder / "tinyforge" / "golden.jsonl"
+    for content in (b"", 2 * path.read_bytes()):
+        path.write_bytes(content)
+        write_manifest(folder)
+        [problem] = verify(folder).problems
+        assert "and the gate kept 1" in problem
+
+
+def test_a_perplexity_without_bound_is_no_contradiction(
+    folder: Path, answers: list[object]
+) -> None:
+    edited(folder / GATE, lambda g: g["checks"][1]["figures"].update(source=None, difference=None))
+    write_manifest(folder)
+    assert verify(folder).problems == []
+
+
+@pytest.mark.parametrize("name", ["tinyforge/lock", "tinyforge/work/graph.onnx"])
+def test_what_only_a_run_keeps_is_not_of_an_export(name: str, folder: Path) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"smuggled")
+    assert verify(folder).problems == [f"{name}: extra, not in the manifest"]
+
+
+def test_links_are_not_of_an_export(folder: Path, tmp_path_factory: Any) -> None:
+    """Even one to the very bytes: what it points to may change, or not come along."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (folder / "model.onnx").rename(elsewhere / "model.onnx")
+    (folder / "model.onnx").symlink_to(elsewhere / "model.onnx")
+    (folder / "more").symlink_to(elsewhere)
+    assert verify(folder).problems == [
+        "model.onnx: a symbolic link, which an export may not have",
+        "more: a symbolic link, which an export may not have",
+    ]
 
 
 def test_without_golden_answers(folder: Path) -> None:
@@ -120,6 +222,6 @@ def test_without_golden_answers(folder: Path) -> None:
 
 def test_a_gguf_is_not_asked(folder: Path) -> None:
     (folder / RECORD).unlink()
-    (folder / GATE).write_text(json.dumps({"ready": True, "kind": "gguf"}))
+    (folder / GATE).write_text(json.dumps({**PASSED, "kind": "gguf"}))
     write_manifest(folder)
     assert "llama.cpp" in verify(folder).summary()

@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,6 @@ from tinyforge.server.measured import open_files, resident_bytes
 SECRETS = ("unmistakable", "right-key", "wrong-key", "a-place")
 
 
-@pytest.fixture
-def loggers() -> Iterator[None]:
-    """Loggers are as before in the end."""
-    names = ("tinyforge", "tinyforge.access", "uvicorn", "asyncio")
-    found = [(each := logging.getLogger(n), each.handlers, each.propagate, each.level)
-             for n in names]  # fmt: skip
-    yield
-    for each, handlers, propagate, level in found:
-        each.handlers, each.propagate = handlers, propagate
-        each.setLevel(level)
-
-
-@pytest.mark.usefixtures("loggers")
 def test_each_request_is_an_object_that_tells_no_secret(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -60,7 +46,6 @@ def test_each_request_is_an_object_that_tells_no_secret(
     assert not [secret for secret in SECRETS if secret in text]
 
 
-@pytest.mark.usefixtures("loggers")
 def test_lines_for_people_are_short_and_can_be_left_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,7 +61,6 @@ def test_lines_for_people_are_short_and_can_be_left_out(
     assert lines[0].startswith("200 GET /health ")
 
 
-@pytest.mark.usefixtures("loggers")
 def test_an_errors_traceback_is_one_field(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(ServeSettings(log_format="json"))
     logs.REQUEST.set("abc")

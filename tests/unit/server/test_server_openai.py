@@ -131,6 +131,23 @@ def test_usage_counts_a_prompt_once_and_every_choice(client: Any) -> None:
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (3, 6)
 
 
+@pytest.mark.parametrize("model", ["writer", "torch"])
+@pytest.mark.parametrize("more", [{}, {"temperature": 0.7, "seed": 5}])
+def test_usage_of_a_stream_counts_a_prompt_once_and_every_choice(
+    client: Any, model: str, more: dict[str, Any]
+) -> None:
+    """Greedy choices are written once and sent several times: each of them counts all the same."""
+    asked = {"model": model, "messages": HELLO, "n": 3, **more}
+    whole = client.chat.completions.create(**asked).usage
+    *_, last = client.chat.completions.create(
+        **asked, stream=True, stream_options={"include_usage": True}
+    )
+    assert last.choices == []
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (3, 3 * (3 + bool(more)))
+    assert last.usage.total_tokens == last.usage.prompt_tokens + last.usage.completion_tokens
+    assert last.usage.model_dump(exclude_none=True) == whole.model_dump(exclude_none=True)
+
+
 def test_seeds_of_any_sign_are_taken_and_stops_handed_on(client: Any, writer: Writer) -> None:
     client.chat.completions.create(
         model="writer", messages=HELLO, seed=-1, temperature=1.0, stop=["x", "y"], top_p=0.5

@@ -113,7 +113,8 @@ def keep_heads(model: Any, heads: Mapping[Attention, Kept]) -> Any:
 def head_counts(architecture: Architecture, config: Any, groups: int) -> dict[str, int]:
     """The config's numbers for so many key-value heads."""
     shape = heads_of(architecture, config)
-    assert shape is not None  # the caller has asked for it
+    if shape is None:
+        raise ValueError(f"a {config.model_type} cannot miss a head")
     _, shared, size = groups_of(shape, config)
     counts = {shape.count: groups * shared, shape.size: size}
     return counts if shape.groups is None else counts | {shape.groups: groups}

@@ -98,7 +98,7 @@ def round_to(grid: Grid, weight: NDArray[np.float32]) -> NDArray[np.uint8]:
     step = max(1, _AT_ONCE // max(1, weight.shape[1]))
     for start in range(0, len(weight), step):
         part = slice(start, start + step)
-        scales, zeros = _rows(grid, part).spread(weight.shape[1])
+        scales, zeros = outputs_of(grid, part).spread(weight.shape[1])
         codes[part] = np.clip(np.rint(weight[part] / scales) + zeros, 0, grid.top)
     return codes
 
@@ -123,6 +123,19 @@ def pack_zeros(grid: Grid) -> NDArray[np.uint8] | None:
     return None if grid.zeros is None else _halves(grid.zeros, grid.bits)
 
 
+def unpack(packed: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
+    """The first ``count`` codes or zeros of each output: what ``pack_codes`` and ``pack_zeros``
+    were given.
+
+    Args:
+        packed: (outputs, …), bytes as the operators read them.
+    """
+    flat = packed.reshape(len(packed), -1)
+    if bits < 8:
+        flat = np.stack([flat & 15, flat >> 4], axis=2).reshape(len(flat), -1)
+    return np.ascontiguousarray(flat[:, :count], dtype=np.uint8)
+
+
 def _halves(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     if bits == 8:
         return codes
@@ -131,7 +144,8 @@ def _halves(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     return np.asarray(codes[:, 0::2] | (codes[:, 1::2] << 4), dtype=np.uint8)
 
 
-def _rows(grid: Grid, part: slice) -> Grid:
+def outputs_of(grid: Grid, part: slice) -> Grid:
+    """The grid of some of the outputs."""
     zeros = None if grid.zeros is None else grid.zeros[part]
     return Grid(grid.bits, grid.block, grid.scales[part], zeros)
 

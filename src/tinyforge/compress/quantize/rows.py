@@ -5,7 +5,6 @@ Rows go one at a time: nothing is padded, and what is measured does not depend o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tinyforge.compress.quantize.channels import Range
 from tinyforge.compress.quantize.graph import Graph
 from tinyforge.errors import DataError
 from tinyforge.inference.onnx.model import OnnxModel
+from tinyforge.inference.onnx.sessions import allowed_cores
 from tinyforge.records.examples import Example
 from tinyforge.tasks.decoder import unanswered
 
@@ -225,7 +225,7 @@ def _session(graph: bytes, folder: Path, exact: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _cores()
+    options.intra_op_num_threads = allowed_cores()
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = False  # rows differ in length, and memory is given back
     if exact:
@@ -235,9 +235,3 @@ def _session(graph: bytes, folder: Path, exact: bool) -> Any:
         "session.model_external_initializers_file_folder_path", str(folder.resolve())
     )
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

