@@ -256,7 +256,11 @@ def machine(result: Result) -> str:
 
 def spread(found: dict[str, float]) -> str:
     """A median with the smallest and largest value."""
-    return f"{found['median']:.3g} ({found['min']:.3g} to {found['max']:.3g})"
+    median, low, high = (
+        f"{found[name]:,.0f}" if found[name] >= 1_000 else f"{found[name]:.3g}"
+        for name in ("median", "min", "max")
+    )
+    return f"{median} ({low} to {high})"
 
 
 def times(found: dict[str, float]) -> str:
