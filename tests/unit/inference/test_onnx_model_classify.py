@@ -338,6 +338,15 @@ def test_a_session_says_what_it_takes_and_refuses_the_rest(folder):
         open_session(folder / "tokenizer.json")
 
 
+def test_the_callers_arithmetic_stays_as_it_was(folder):
+    tiny = float("5e-324")
+    model = OnnxModel.load(folder)
+    model.predict("the cat")
+    assert tiny > 0
+    assert tiny * 2 != 0
+    model.close()
+
+
 def test_threads_are_those_that_the_process_may_use(monkeypatch):
     from tinyforge.inference.onnx import sessions
 

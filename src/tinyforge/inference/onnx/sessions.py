@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -102,8 +103,14 @@ def open_session(path: Path, *, threads: int | None = None) -> Session:
     options.log_severity_level = _FATAL
     for name, value in _ENTRIES.items():
         options.add_session_config_entry(name, value)
+    # ONNX Runtime makes the opening thread, too, take tiny numbers for zero. In the caller's, all
+    # of Python's arithmetic would do so from then on (5e-324 == 0).
+    with ThreadPoolExecutor(max_workers=1) as apart:
+        opened = apart.submit(
+            runtime.InferenceSession, str(path), options, providers=["CPUExecutionProvider"]
+        )
     try:
-        native = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        native = opened.result()
     except Exception as error:
         raise failure(error, path) from error
     return Session(native, path, count)
