@@ -7,7 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 LOGGERS = ("tinyforge", "tinyforge.access", "uvicorn", "asyncio")
 """What the command line and the server set up."""

@@ -42,6 +42,7 @@ FOREIGN_FLAGS = {
     "--upgrade",
     "--editable",
     "--save",
+    "--swaps",
 }
 """Flags of other programs that the texts show."""
 
